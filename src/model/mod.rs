@@ -1,0 +1,19 @@
+//! Layer 4, words: the values that all stages share. No I/O, no async, no terminal.
+
+pub mod digest;
+pub mod failure;
+pub mod manifest;
+pub mod plan;
+pub mod platform;
+pub mod progress;
+pub mod reference;
+pub mod release;
+
+pub use digest::{Digest, Hasher};
+pub use failure::{Failure, Kind};
+pub use manifest::{Descriptor, Manifest, RawManifest};
+pub use plan::{Instance, Plan, PlannedImage};
+pub use platform::{Platform, Platforms};
+pub use progress::Progress;
+pub use reference::{PinnedReference, Reference, Repository};
+pub use release::{Component, Origin, Release};

@@ -1,0 +1,173 @@
+//! `Plan`: the resolved answer, small and serialisable. Written to disk it is the lock,
+//! `embed.lock.json`; its short form for people and scripts is the alias map.
+
+use super::digest::Digest;
+use super::manifest::Descriptor;
+use super::platform::{Platform, Platforms};
+use super::reference::Reference;
+use super::release::Origin;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the lock format that this program writes and reads.
+pub const LOCK_VERSION: u32 = 1;
+
+/// Everything that a store of this set holds, by digest.
+///
+/// Compatibility: fields are only ever added; a reader ignores those it does not know. A change of
+/// meaning raises `version`, and a reader refuses a version it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`LOCK_VERSION`].
+    pub version: u32,
+    /// The platforms that were chosen; empty where all are kept.
+    pub platforms: Vec<Platform>,
+    /// The images, in the order they were asked for.
+    pub images: Vec<PlannedImage>,
+}
+
+/// One reference and what it resolves to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedImage {
+    /// What the workload names.
+    pub reference: Reference,
+    /// What asks for it.
+    pub found_in: Vec<Origin>,
+    /// Named by a tag: `manifest` is what the tag pointed to when it was resolved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
+    /// What the reference resolves to: an index, or a single manifest.
+    pub manifest: Descriptor,
+    /// Indexes inside the index on the way to a kept instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nested_indexes: Vec<Descriptor>,
+    /// The manifests that are kept.
+    pub instances: Vec<Instance>,
+    /// What the index names and the set leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absent>,
+}
+
+/// One image manifest that is kept, with its blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// The manifest.
+    pub manifest: Descriptor,
+    /// The platform that its index entry or its config names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// The config blob.
+    pub config: Descriptor,
+    /// The layers, lowest first.
+    pub layers: Vec<Descriptor>,
+}
+
+/// An index entry that is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Absent {
+    /// The manifest it points to.
+    pub digest: Digest,
+    /// The platform it is for, if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+impl Instance {
+    /// Config and layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
+impl PlannedImage {
+    /// Whether the reference resolves to an index.
+    pub fn is_index(&self) -> bool {
+        self.instances.first().is_none_or(|instance| instance.manifest.digest != self.manifest.digest)
+    }
+
+    /// Every manifest of this image, its own first.
+    pub fn manifests(&self) -> impl Iterator<Item = &Descriptor> {
+        let instances = self.instances.iter().map(|instance| &instance.manifest);
+        std::iter::once(&self.manifest)
+            .chain(&self.nested_indexes)
+            .chain(instances.filter(|manifest| manifest.digest != self.manifest.digest))
+    }
+
+    /// Every config and layer of this image; shared ones more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        self.instances.iter().flat_map(Instance::blobs)
+    }
+
+    /// Every file of the pool that this image needs, each once, by digest.
+    pub fn content(&self) -> BTreeMap<&Digest, &Descriptor> {
+        self.manifests().chain(self.blobs()).map(|d| (&d.digest, d)).collect()
+    }
+
+    /// The instance that a device of `platform` runs: of equals the first, as runtimes choose.
+    pub fn instance_for(&self, platform: &Platform) -> Option<&Instance> {
+        let ranked = self.instances.iter().filter_map(|i| {
+            let rank = match &i.platform {
+                Some(offered) if self.is_index() => platform.rank(offered)?,
+                Some(offered) => usize::from(!platform.runs(offered)),
+                None => usize::MAX,
+            };
+            Some((rank, i))
+        });
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, instance)| instance)
+    }
+}
+
+impl Plan {
+    /// The platforms of this set.
+    pub fn platforms(&self) -> Platforms {
+        if self.platforms.is_empty() { Platforms::All } else { Platforms::Some(self.platforms.clone()) }
+    }
+
+    /// Every file of the pool, each once, by digest.
+    pub fn content(&self) -> BTreeMap<&Digest, &Descriptor> {
+        self.images.iter().flat_map(PlannedImage::content).collect()
+    }
+
+    /// Bytes of the pool: every blob, manifest and index once.
+    pub fn size(&self) -> u64 {
+        self.content().values().map(|d| d.size).sum()
+    }
+
+    /// The alias map of this set.
+    pub fn aliases(&self) -> AliasMap {
+        let aliases = self.images.iter().map(|image| {
+            let instances = if self.platforms.is_empty() {
+                image.instances.iter().filter_map(|i| Some((i.platform.clone()?, i.manifest.digest.clone()))).collect()
+            } else {
+                let chosen = self.platforms.iter();
+                chosen.filter_map(|p| Some((p.clone(), image.instance_for(p)?.manifest.digest.clone()))).collect()
+            };
+            Alias { reference: image.reference.clone(), digest: image.manifest.digest.clone(), instances }
+        });
+        AliasMap { version: LOCK_VERSION, aliases: aliases.collect() }
+    }
+}
+
+/// `digest-aliases.json`: per reference the digest it resolves to and the native digest behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct AliasMap {
+    /// The version of this format.
+    pub version: u32,
+    /// One entry a reference.
+    pub aliases: Vec<Alias>,
+}
+
+/// One reference of the alias map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Alias {
+    /// What the workload names.
+    pub reference: Reference,
+    /// What it resolves to: the digest of an index, or of a single manifest.
+    pub digest: Digest,
+    /// The manifest that a device of the platform runs.
+    pub instances: BTreeMap<Platform, Digest>,
+}

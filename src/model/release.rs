@@ -1,0 +1,88 @@
+//! `Release`: what discovery found, which images are asked for and by whom.
+
+use super::digest::Digest;
+use super::reference::Reference;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fmt;
+
+/// A place that asks for an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Origin {
+    /// The file, as the user knows it: below a root or an RPM, the path inside of it.
+    pub file: String,
+    /// The key, line or field in that file.
+    pub key: String,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.key)
+    }
+}
+
+/// One image of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Component {
+    /// What the workload names.
+    pub reference: Reference,
+    /// Everything that asks for it, in the order it was found.
+    pub found_in: Vec<Origin>,
+    /// The digest that an earlier lock gave a tag; resolving then asks for it instead of the tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Digest>,
+}
+
+/// The images that a workload needs, each once, in the order they were found.
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
+pub struct Release {
+    /// The images.
+    pub components: Vec<Component>,
+    #[serde(skip)]
+    positions: HashMap<String, usize>,
+}
+
+impl Release {
+    /// Adds a reference, or only its origin where the same image name is already known.
+    pub fn add(&mut self, reference: Reference, origin: Origin, pin: Option<Digest>) {
+        let position = *self.positions.entry(reference.listed_name()).or_insert(self.components.len());
+        match self.components.get_mut(position) {
+            Some(component) => {
+                if !component.found_in.contains(&origin) {
+                    component.found_in.push(origin);
+                }
+                component.pin = component.pin.take().or(pin);
+            }
+            None => self.components.push(Component { reference, found_in: vec![origin], pin }),
+        }
+    }
+
+    /// Adds all images of another release.
+    pub fn merge(&mut self, other: Release) {
+        for component in other.components {
+            for origin in component.found_in {
+                self.add(component.reference.clone(), origin, component.pin.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_image_keeps_every_origin_once() {
+        let origin = |key: &str| Origin { file: "release-x86_64.json".into(), key: key.into() };
+        let hex = "0".repeat(64);
+        let by_digest: Reference = format!("quay.io/a/b@sha256:{hex}").parse().unwrap();
+        let with_tag: Reference = format!("quay.io/a/b:v1@sha256:{hex}").parse().unwrap();
+        let mut release = Release::default();
+        release.add(by_digest.clone(), origin("images.one"), None);
+        release.add(with_tag, origin("images.two"), None);
+        release.add(by_digest, origin("images.one"), None);
+        assert_eq!(release.components.len(), 1);
+        let keys: Vec<&str> = release.components[0].found_in.iter().map(|o| o.key.as_str()).collect();
+        assert_eq!(keys, ["images.one", "images.two"]);
+    }
+}
