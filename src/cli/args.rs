@@ -1,0 +1,145 @@
+//! Options that several verbs share, and how they become settings before any work is done.
+
+use super::environment;
+use super::printer::Printer;
+use crate::discover::Input;
+use crate::model::{Failure, Plan, Platform, Platforms};
+use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Which platforms.
+#[derive(Debug, Args)]
+pub struct PlatformArgs {
+    /// Keep what this platform needs, as os/architecture[/variant]; may be given several times.
+    /// [default: the platform this program runs on]
+    #[arg(long = "platform", value_name = "PLATFORM")]
+    platforms: Vec<Platform>,
+    /// Keep every platform of every index.
+    #[arg(long, conflicts_with = "platforms")]
+    all_platforms: bool,
+}
+
+impl PlatformArgs {
+    /// The setting.
+    pub fn platforms(&self) -> Platforms {
+        if self.all_platforms {
+            return Platforms::All;
+        }
+        let mut chosen: Vec<Platform> = Vec::new();
+        for platform in &self.platforms {
+            if !chosen.contains(platform) {
+                chosen.push(platform.clone());
+            }
+        }
+        if chosen.is_empty() {
+            chosen.push(Platform::host());
+        }
+        Platforms::Some(chosen)
+    }
+}
+
+/// How registries are spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// This program itself.
+    Http,
+    /// Through skopeo, for hosts that need settings which only it honours.
+    Proxy,
+}
+
+/// How to reach registries.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
+    /// Who speaks to registries.
+    #[arg(long, value_enum, default_value_t = Transport::Http, help_heading = "Registries")]
+    transport: Transport,
+    /// File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]
+    #[arg(long, value_name = "FILE", help_heading = "Registries")]
+    authfile: Option<PathBuf>,
+    /// Folder with certificates: *.crt of authorities, *.cert and *.key of the client.
+    #[arg(long, value_name = "DIR", help_heading = "Registries")]
+    cert_dir: Option<PathBuf>,
+    /// Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Registries")]
+    tls_verify: bool,
+    /// How many requests at once.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256),
+          help_heading = "Registries")]
+    jobs: u16,
+}
+
+impl RegistryArgs {
+    /// How many requests at once.
+    pub fn jobs(&self) -> usize {
+        usize::from(self.jobs)
+    }
+
+    /// The lane that was chosen.
+    pub async fn connect(&self) -> Result<Box<dyn Registry>> {
+        let options = Options {
+            auth: environment::auth_files(self.authfile.as_deref()),
+            cert_dir: self.cert_dir.clone(),
+            tls_verify: self.tls_verify,
+            jobs: self.jobs(),
+            registries_conf: environment::registries_conf(),
+        };
+        Ok(match self.transport {
+            Transport::Http => Box::new(Http::new(options)?),
+            Transport::Proxy => Box::new(Proxy::new(options).await?),
+        })
+    }
+}
+
+/// A limit on the size of the set.
+#[derive(Debug, Args)]
+pub struct BudgetArgs {
+    /// Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB.
+    #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
+    max_size: Option<u64>,
+}
+
+impl BudgetArgs {
+    /// Fails where the set is too large.
+    pub fn check(&self, plan: &Plan) -> Result<()> {
+        let size = plan.size();
+        match self.max_size {
+            Some(most) if size > most => Err(Failure::check(format!(
+                "the set has {}, the budget is {}",
+                super::size::show(size),
+                super::size::show(most)
+            ))
+            .hint("`bootc-embed plan` shows what each image takes")
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads inputs as the user wrote them.
+pub fn inputs(texts: &[String]) -> Vec<Input> {
+    texts.iter().map(|text| Input::parse(text)).collect()
+}
+
+/// Reads a lock that the user named.
+pub fn read_lock(path: &Path) -> Result<Plan> {
+    let read = || -> Result<Plan> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(crate::store::MAX_LOCK_SIZE).read_to_end(&mut bytes)?;
+        Ok(crate::store::parse_lock(&bytes)?)
+    };
+    read().with_context(|| format!("reading lock `{}`", path.display()))
+}
+
+/// Tells of references that a registry, or a runtime, may answer differently tomorrow.
+pub fn warn_of_moving_targets(plan: &Plan, printer: &Printer) {
+    for image in plan.images.iter().filter(|image| image.moving) {
+        printer.warn(&format!(
+            "`{}` is a tag: it resolves to {} now, and a runtime may look for a newer one",
+            image.reference, image.manifest.digest
+        ));
+    }
+}

@@ -1,0 +1,128 @@
+//! `embed`: discover, resolve, fetch and emit into a root.
+
+use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs};
+use super::environment;
+use super::fetch::{CacheArgs, fill, open_or_create, prepare, text};
+use super::printer::Printer;
+use crate::discover::{Input, Kind as InputKind, has_crio};
+use crate::emit::{Content, DEFAULT_STORE, Emitted, Kind, Output, Templates, emit};
+use crate::fetch::Summary;
+use crate::model::Failure;
+use crate::store::Store;
+use anyhow::{Context as _, Result};
+use cap_std_ext::cap_std::ambient_authority;
+use cap_std_ext::cap_std::fs::{Dir, Permissions, PermissionsExt as _};
+use cap_std_ext::dirext::CapStdExtDirExt as _;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Discover, resolve, fetch and emit into a root: the main job.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What names images. [default: the root itself]
+    inputs: Vec<String>,
+    /// The root of the image that is being built.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// The store, as a path inside of the root.
+    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_STORE}"))]
+    store: String,
+    /// Folder with templates that replace the built-in ones of the same name.
+    #[arg(long, value_name = "DIR")]
+    template_dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    platforms: PlatformArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// What `embed --format json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    store: String,
+    #[serde(flatten)]
+    summary: Summary,
+    emitted: Vec<String>,
+}
+
+/// Runs the verb.
+pub async fn run(args: Args, printer: &Printer) -> Result<()> {
+    let mut inputs = inputs(&args.inputs);
+    if inputs.is_empty() {
+        let root = args.root.to_string_lossy().into_owned();
+        inputs.push(Input { kind: Some(InputKind::Rootfs), value: root });
+    }
+    let templates = templates(args.template_dir.as_deref())?;
+    let (registry, resolved) = prepare(&inputs, &args.platforms, &args.registry, printer).await?;
+    args.budget.check(&resolved.plan)?;
+
+    // Rendered before anything is written: a template that fails leaves the root as it was.
+    let crio = has_crio(&args.root) || inputs.iter().any(|input| has_crio(Path::new(&input.value)));
+    let kinds = [Some(Kind::ImportUnit), crio.then_some(Kind::CrioPins)];
+    let mut outputs: Vec<Output> = Vec::new();
+    for kind in kinds.into_iter().flatten() {
+        outputs.extend(emit(kind, &resolved.plan, &args.store, &templates)?.outputs);
+    }
+
+    let fill = async {
+        let root = open_or_create(&args.root)?;
+        let store_path = args.store.trim_matches('/');
+        let store = Store::create(&root, Path::new(store_path), environment::source_date_epoch())?;
+        let summary = fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await?;
+        for output in &outputs {
+            write(&root, output).with_context(|| format!("writing `/{}`", output.path))?;
+        }
+        Ok::<_, anyhow::Error>(summary)
+    };
+    let summary = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
+    let emitted = outputs.iter().map(|output| format!("/{}", output.path)).collect();
+    let report = Report { store: args.store.clone(), summary, emitted };
+    printer.result(&report, |report| {
+        let place = format!("{} for {}", report.store, resolved.plan.platforms());
+        let written: String = report.emitted.iter().map(|path| format!("  wrote    {path}\n")).collect();
+        text(&report.summary, &place) + &written
+    })?;
+    printer.say("next: boot the image; `bootc-embed-import.service` imports the set before MicroShift starts");
+    Ok(())
+}
+
+/// The built-in templates, and those of the user's folder.
+pub fn templates(dir: Option<&Path>) -> Result<Templates> {
+    let dir = dir.map(|path| {
+        Dir::open_ambient_dir(path, ambient_authority()).map_err(|e| {
+            Failure::usage(format!("the template folder `{}` cannot be opened", path.display())).because(e)
+        })
+    });
+    Templates::new(dir.transpose()?.as_ref())
+}
+
+/// Writes a file or link below a root; it appears whole or not at all.
+pub fn write(root: &Dir, output: &Output) -> Result<()> {
+    let path = Path::new(output.path);
+    if let Some(parent) = path.parent() {
+        root.create_dir_all(parent)?;
+    }
+    match &output.content {
+        Content::File(text, mode) => root.atomic_write_with_perms(path, text, Permissions::from_mode(*mode))?,
+        Content::Link(target) => {
+            if root.read_link(path).is_ok_and(|link| link == Path::new(target)) {
+                return Ok(());
+            }
+            root.remove_file_optional(path)?;
+            root.symlink(target, path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Warnings of emitters, for verbs that print them.
+pub fn warn(emitted: &Emitted, printer: &Printer) {
+    for warning in &emitted.warnings {
+        printer.warn(warning);
+    }
+}

@@ -1,0 +1,123 @@
+//! `emit`: the files that go with a store.
+
+use super::args::read_lock;
+use super::embed::{templates, warn, write};
+use super::fetch::open_or_create;
+use super::printer::Printer;
+use crate::emit::{Content, DEFAULT_STORE, Kind, Output, emit};
+use crate::model::{Failure, Plan};
+use crate::store::{LOCK, lock_missing};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+/// Print or write the files that go with a store.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to emit.
+    #[arg(required = true, value_enum)]
+    kinds: Vec<Word>,
+    /// The lock of the set.
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    lock: Option<PathBuf>,
+    /// The store of the set.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// Where the store will be in the image.
+    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_STORE}"))]
+    embedded_at: String,
+    /// A file, or for what has several files a folder, where they get the paths they have in an image.
+    /// [default: standard output]
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Folder with templates that replace the built-in ones of the same name.
+    #[arg(long, value_name = "DIR")]
+    template_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Word {
+    /// A fragment of a Containerfile that embeds at build time; needs no lock.
+    Containerfile,
+    /// The script and the systemd unit that import at boot; needs no lock.
+    ImportUnit,
+    /// A CRI-O drop-in that keeps the images from garbage collection.
+    CrioPins,
+    /// `[[containers]]` of an osbuild blueprint.
+    Blueprint,
+    /// Per reference the digest it resolves to and the native digest behind it, as JSON.
+    AliasMap,
+    /// A kustomize component that pins images to native digests.
+    Kustomize,
+}
+
+impl Word {
+    fn kind(self) -> Kind {
+        match self {
+            Word::Containerfile => Kind::Containerfile,
+            Word::ImportUnit => Kind::ImportUnit,
+            Word::CrioPins => Kind::CrioPins,
+            Word::Blueprint => Kind::Blueprint,
+            Word::AliasMap => Kind::AliasMap,
+            Word::Kustomize => Kind::Kustomize,
+        }
+    }
+
+    fn needs_plan(self) -> bool {
+        !matches!(self, Word::Containerfile | Word::ImportUnit)
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, printer: &Printer) -> Result<()> {
+    let plan = plan(args)?;
+    let templates = templates(args.template_dir.as_deref())?;
+    let mut outputs: Vec<Output> = Vec::new();
+    for word in &args.kinds {
+        let emitted = emit(word.kind(), &plan, &args.embedded_at, &templates)?;
+        warn(&emitted, printer);
+        outputs.extend(emitted.outputs);
+    }
+    match &args.output {
+        None => printer.data(&printed(&outputs)),
+        Some(path) => match outputs.as_slice() {
+            [Output { content: Content::File(text, _), .. }] if !path.is_dir() => {
+                std::fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))
+            }
+            _ => {
+                let dir = open_or_create(path)?;
+                outputs.iter().try_for_each(|output| {
+                    write(&dir, output).with_context(|| format!("writing `{}`", path.join(output.path).display()))
+                })
+            }
+        },
+    }
+}
+
+/// The plan that the user named; an empty one where none is needed.
+fn plan(args: &Args) -> Result<Plan> {
+    if let Some(lock) = &args.lock {
+        return read_lock(lock);
+    }
+    if let Some(store) = &args.store {
+        return if store.join(LOCK).exists() { read_lock(&store.join(LOCK)) } else { Err(lock_missing(store)) };
+    }
+    if args.kinds.iter().any(|word| word.needs_plan()) {
+        return Err(Failure::usage("this needs to know the images")
+            .hint("name them with `--lock FILE` or `--store DIR`")
+            .into());
+    }
+    Ok(Plan { version: crate::model::plan::LOCK_VERSION, platforms: Vec::new(), images: Vec::new() })
+}
+
+/// One file as it is; several with their paths between them.
+fn printed(outputs: &[Output]) -> String {
+    let text = |output: &Output| match &output.content {
+        Content::File(text, _) => text.clone(),
+        Content::Link(target) => format!("link to {target}\n"),
+    };
+    match outputs {
+        [only] => text(only),
+        several => several.iter().map(|output| format!("==> /{} <==\n{}\n", output.path, text(output))).collect(),
+    }
+}

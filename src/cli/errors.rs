@@ -1,0 +1,62 @@
+//! From an error to words and an exit code.
+
+use super::printer::Printer;
+use crate::model::{Failure, Kind};
+use crate::{registry, store};
+use std::io;
+use std::process::ExitCode;
+
+/// Prints an error with its whole chain once, then hints; returns the exit code.
+pub fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        // Whoever read our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Libraries like to repeat their cause in their own message.
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+        let own = if let Some(failure) = cause.downcast_ref::<Failure>() {
+            failure.hints.clone()
+        } else if let Some(error) = cause.downcast_ref::<registry::Error>() {
+            error.hints()
+        } else if let Some(error) = cause.downcast_ref::<store::Error>() {
+            error.hints()
+        } else {
+            Vec::new()
+        };
+        hints.extend(own);
+    }
+    printer.error(&parts.join(": "), &hints);
+    ExitCode::from(kind(error).exit_code())
+}
+
+/// The outermost failure that knows its kind; what knows none came from the environment.
+fn kind(error: &anyhow::Error) -> Kind {
+    let known = error.chain().find_map(|cause| {
+        let failure = cause.downcast_ref::<Failure>().map(|failure| failure.kind);
+        let lock = cause.downcast_ref::<store::Error>().and_then(|error| match error {
+            store::Error::Lock(_) | store::Error::NotAStore => Some(Kind::Usage),
+            _ => None,
+        });
+        let input = cause.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
+            io::ErrorKind::NotFound => Some(Kind::Usage),
+            _ => None,
+        });
+        failure.or(lock).or(input)
+    });
+    known.unwrap_or(Kind::Environment)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<BrokenPipe>().is_some())
+}
+
+/// Standard output was closed by its reader.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output is closed")]
+pub struct BrokenPipe;

@@ -1,0 +1,155 @@
+//! `fetch`: the store only.
+
+use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, read_lock, warn_of_moving_targets};
+use super::environment;
+use super::printer::Printer;
+use super::size::show;
+use crate::discover::discover;
+use crate::fetch::{Fetch, Summary};
+use crate::model::Failure;
+use crate::registry::Registry;
+use crate::resolve::{Resolved, resolve};
+use crate::store::{Pool, Store};
+use anyhow::{Context as _, Result};
+use cap_std_ext::cap_std::ambient_authority;
+use cap_std_ext::cap_std::fs::Dir;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Fill a store, and nothing else.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What names images: an RPM, a release-info file or folder, an installed root, a reference, …
+    #[arg(required_unless_present = "locked")]
+    inputs: Vec<String>,
+    /// Take exactly what this lock says: no tag is looked up, and a byte that differs is an error.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "platforms", "all_platforms"])]
+    locked: Option<PathBuf>,
+    /// The folder to fill.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    platforms: PlatformArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// A cache of blobs.
+#[derive(Debug, clap::Args)]
+pub struct CacheArgs {
+    /// Look for blobs in this folder first, and keep new ones there: a cache mount of builds.
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+impl CacheArgs {
+    /// Opens the cache.
+    pub fn open(&self) -> Result<Option<Pool>> {
+        let Some(path) = &self.cache else { return Ok(None) };
+        let open = || -> Result<Pool> { Ok(Pool::create(&open_or_create(path)?, Path::new("blobs"), 0)?) };
+        open().with_context(|| format!("opening the cache `{}`", path.display())).map(Some)
+    }
+}
+
+/// What `fetch --format json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    store: &'a Path,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+/// Runs the verb.
+pub async fn run(args: Args, printer: &Printer) -> Result<()> {
+    let (registry, resolved) = match &args.locked {
+        Some(lock) => {
+            let plan = read_lock(lock)?;
+            (args.registry.connect().await?, Resolved { plan, content: HashMap::new() })
+        }
+        None => prepare(&inputs(&args.inputs), &args.platforms, &args.registry, printer).await?,
+    };
+    args.budget.check(&resolved.plan)?;
+    let fill = async {
+        let dir = open_or_create(&args.store)?;
+        let store = Store::create(&dir, Path::new("."), environment::source_date_epoch())?;
+        fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await
+    };
+    let summary = fill.await.with_context(|| format!("filling the store `{}`", args.store.display()))?;
+    printer.result(&Report { store: &args.store, summary }, |report| {
+        text(&report.summary, &report.store.display().to_string())
+    })?;
+    printer.say(&format!(
+        "next: `bootc-embed emit import-unit --store {0}`, or `bootc-embed serve --store {0}`",
+        args.store.display()
+    ));
+    Ok(())
+}
+
+/// Discovers and resolves.
+pub async fn prepare(
+    inputs: &[crate::discover::Input],
+    platforms: &PlatformArgs,
+    registry: &RegistryArgs,
+    printer: &Printer,
+) -> Result<(Box<dyn Registry>, Resolved)> {
+    let platforms = platforms.platforms();
+    let release = discover(inputs, &platforms)?;
+    let lane = registry.connect().await?;
+    let resolved = resolve(&release, &platforms, lane.as_ref(), registry.jobs(), printer).await?;
+    warn_of_moving_targets(&resolved.plan, printer);
+    Ok((lane, resolved))
+}
+
+/// Completes and publishes a store.
+pub async fn fill(
+    resolved: &Resolved,
+    registry: &dyn Registry,
+    store: &Store,
+    cache: &CacheArgs,
+    jobs: usize,
+    printer: &Printer,
+) -> Result<Summary> {
+    let cache = cache.open()?;
+    let Resolved { plan, content } = resolved;
+    Fetch { plan, known: content, registry, store, cache: cache.as_ref(), jobs, progress: printer }.run().await
+}
+
+/// Opens a folder that the user named, making it if need be.
+pub fn open_or_create(path: &Path) -> Result<Dir> {
+    let open = || {
+        std::fs::create_dir_all(path)?;
+        Dir::open_ambient_dir(path, ambient_authority())
+    };
+    open().map_err(|e: std::io::Error| {
+        let failure = Failure::environment(format!("cannot write to `{}`", path.display()));
+        failure.because(e).hint("choose a folder that you may write to").into()
+    })
+}
+
+/// The summary for people.
+pub fn text(summary: &Summary, place: &str) -> String {
+    let mut text = format!(
+        "{} images in {place}\n  stored   {} in {} files\n  fetched  {} in {} blobs\n",
+        summary.images,
+        show(summary.bytes),
+        summary.files,
+        show(summary.fetched_bytes),
+        summary.fetched,
+    );
+    if summary.from_cache > 0 {
+        text += &format!("  cache    {} blobs\n", summary.from_cache);
+    }
+    if summary.removed_views + summary.removed_files > 0 {
+        text += &format!(
+            "  removed  {} images and {} files of an earlier set\n",
+            summary.removed_views, summary.removed_files
+        );
+    }
+    text
+}

@@ -1,0 +1,97 @@
+//! Layer 1, talk: what the user types, sees and gets back. The only layer that prints or reads the
+//! environment. One file a verb; each composes stages.
+
+mod args;
+mod embed;
+mod emit;
+mod environment;
+mod errors;
+mod fetch;
+mod list;
+mod plan;
+mod printer;
+mod serve;
+mod size;
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use printer::Printer;
+use std::process::ExitCode;
+
+pub use list::ListReport;
+pub use plan::PlanReport;
+
+/// Embed container images in a bootc image: indexes byte for byte, native layers only, every blob once.
+#[derive(Debug, Parser)]
+#[command(name = "bootc-embed", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    /// How results are printed on standard output.
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    format: Format,
+    /// Say nothing on standard error but errors.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Inputs are told apart by what they are; force one with KIND:PATH, where KIND is rpm, release-info,
+rootfs, image-references, list, blueprint, image or lock.
+
+Exit codes: 0 done, 1 a check failed or a budget was exceeded, 2 usage, 3 the environment failed.";
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs; fields are only ever added.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Discover, resolve, fetch and emit into a root: the main job.
+    Embed(embed::Args),
+    /// Show which images would be embedded, and which file asks for each.
+    List(list::Args),
+    /// Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o.
+    Plan(plan::Args),
+    /// Fill a store, and nothing else.
+    Fetch(fetch::Args),
+    /// Print or write the files that go with a store.
+    Emit(emit::Args),
+    /// Serve a store or an OCI layout as a read-only registry.
+    Serve(serve::Args),
+}
+
+/// The command line as clap knows it: for man pages, completions and their test.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program on its command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.format, cli.quiet);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(e) => return errors::report(&printer, &anyhow::Error::from(e).context("starting")),
+    };
+    let done = runtime.block_on(async {
+        match cli.verb {
+            Verb::Embed(args) => embed::run(args, &printer).await,
+            Verb::List(args) => list::run(&args, &printer),
+            Verb::Plan(args) => plan::run(args, &printer).await,
+            Verb::Fetch(args) => fetch::run(args, &printer).await,
+            Verb::Emit(args) => emit::run(&args, &printer),
+            Verb::Serve(args) => serve::run(&args, &printer).await,
+        }
+    });
+    // Nothing that is still under way matters any more.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => errors::report(&printer, &e),
+    }
+}

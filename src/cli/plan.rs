@@ -1,0 +1,169 @@
+//! `plan`: resolve only; sizes, shared bytes, bytes saved; the lock.
+
+use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, warn_of_moving_targets};
+use super::printer::Printer;
+use super::size::show;
+use crate::discover::discover;
+use crate::model::{Digest, Plan, Platform, Reference};
+use crate::resolve::{Survey, resolve, survey};
+use crate::store::lock_text;
+use anyhow::{Context as _, Result};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What names images: an RPM, a release-info file or folder, an installed root, a reference, …
+    #[arg(required = true)]
+    inputs: Vec<String>,
+    /// Write the lock there; `fetch --locked` takes it.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    budget: BudgetArgs,
+    #[command(flatten)]
+    platforms: PlatformArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// What `plan --format json` prints. Sizes are in bytes.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReport {
+    /// The platforms that were chosen; empty where all are kept.
+    pub platforms: Vec<Platform>,
+    /// The images, in the order they were found.
+    pub images: Vec<PlanRow>,
+    /// All of them together; `native_bytes` counts what is shared once.
+    pub total: Sizes,
+}
+
+/// One image.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanRow {
+    /// What the workload names.
+    pub reference: Reference,
+    /// What it resolves to.
+    pub digest: Digest,
+    /// `index` or `manifest`.
+    pub kind: &'static str,
+    /// Named by a tag.
+    pub moving: bool,
+    /// Its sizes.
+    #[serde(flatten)]
+    pub sizes: Sizes,
+}
+
+/// Sizes of an image or of the set, in bytes.
+#[derive(Debug, Clone, Copy, Default, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the unit is part of the name in JSON")]
+pub struct Sizes {
+    /// What the set keeps of it: indexes, manifests, configs, layers of the platforms.
+    pub native_bytes: u64,
+    /// The part of that which an image before it has too; it is stored once.
+    pub shared_bytes: u64,
+    /// A copy of all platforms in a folder of its own, as `skopeo copy --all` makes.
+    pub all_platforms_bytes: u64,
+    /// What is saved against that.
+    pub saved_bytes: u64,
+}
+
+/// Runs the verb.
+pub async fn run(args: Args, printer: &Printer) -> Result<()> {
+    let platforms = args.platforms.platforms();
+    let release = discover(&inputs(&args.inputs), &platforms)?;
+    let registry = args.registry.connect().await?;
+    let resolved = resolve(&release, &platforms, registry.as_ref(), args.registry.jobs(), printer).await?;
+    let survey = survey(&resolved, registry.as_ref(), args.registry.jobs(), printer).await?;
+    let plan = &resolved.plan;
+    printer.result(&report(plan, &survey), text)?;
+    warn_of_moving_targets(plan, printer);
+    args.budget.check(plan)?;
+    if let Some(path) = &args.output {
+        write_lock(path, plan).with_context(|| format!("writing lock `{}`", path.display()))?;
+        printer.say(&format!("next: `bootc-embed fetch --locked {} --store DIR`", path.display()));
+    }
+    Ok(())
+}
+
+/// Writes a lock that appears whole or not at all.
+fn write_lock(path: &Path, plan: &Plan) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&lock_text(plan))?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Adds up sizes.
+pub fn report(plan: &Plan, survey: &Survey) -> PlanReport {
+    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
+    let mut total = Sizes::default();
+    let mut images = Vec::new();
+    for (image, all) in plan.images.iter().zip(&survey.images) {
+        let (mut native, mut shared) = (0, 0);
+        for (digest, descriptor) in image.content() {
+            native += descriptor.size;
+            if !seen.insert(digest) {
+                shared += descriptor.size;
+            }
+        }
+        let sizes = Sizes {
+            native_bytes: native,
+            shared_bytes: shared,
+            all_platforms_bytes: *all,
+            saved_bytes: all.saturating_sub(native - shared),
+        };
+        total.native_bytes += native - shared;
+        total.shared_bytes += shared;
+        total.all_platforms_bytes += all;
+        total.saved_bytes += sizes.saved_bytes;
+        images.push(PlanRow {
+            reference: image.reference.clone(),
+            digest: image.manifest.digest.clone(),
+            kind: if image.is_index() { "index" } else { "manifest" },
+            moving: image.moving,
+            sizes,
+        });
+    }
+    PlanReport { platforms: plan.platforms.clone(), images, total }
+}
+
+fn text(report: &PlanReport) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["IMAGE", "KIND", "NATIVE", "SHARED", "ALL PLATFORMS", "SAVED"]);
+    let row = |name: String, kind: &str, sizes: &Sizes| {
+        let Sizes { native_bytes, shared_bytes, all_platforms_bytes, saved_bytes } = *sizes;
+        [name, kind.to_owned(), show(native_bytes), show(shared_bytes), show(all_platforms_bytes), show(saved_bytes)]
+    };
+    for image in &report.images {
+        let kind = if image.moving { format!("{} by tag", image.kind) } else { image.kind.to_owned() };
+        table.add_row(row(short(&image.reference), &kind, &image.sizes));
+    }
+    table.add_row(row(format!("{} images, each blob once", report.images.len()), "", &report.total));
+    for column in 2..6 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A reference with its digest shortened, so that a row fits a line.
+fn short(reference: &Reference) -> String {
+    match reference.digest() {
+        Some(digest) => reference.as_str().replace(digest.hex(), digest.short()),
+        None => reference.to_string(),
+    }
+}

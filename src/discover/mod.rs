@@ -1,0 +1,277 @@
+//! Layer 2, discover: files → [`Release`]. One module a kind of input, each with a parser that
+//! takes bytes; this one tells inputs apart by their content and reads them.
+
+mod blueprint;
+mod image_references;
+mod list;
+mod release_info;
+mod rootfs;
+mod rpm;
+
+pub use rootfs::has_crio;
+
+use crate::model::{Failure, Origin, Platforms, Reference, Release};
+use crate::store::parse_lock;
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// The most bytes that are read of an input file. The largest real ones, image-references and
+/// locks of whole releases, have a few MiB.
+const MAX_INPUT_SIZE: u64 = 64 * 1024 * 1024;
+
+/// The kinds of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An RPM file with release-info inside.
+    Rpm,
+    /// A release-info JSON file, or a folder of them.
+    ReleaseInfo,
+    /// An installed root.
+    Rootfs,
+    /// An OpenShift `image-references` file (ImageStream JSON).
+    ImageReferences,
+    /// One reference a line.
+    List,
+    /// An osbuild blueprint.
+    Blueprint,
+    /// A bare reference.
+    Image,
+    /// An `embed.lock.json`.
+    Lock,
+}
+
+/// The words that force a kind, as in `rpm:FILE`.
+const KINDS: [(&str, Kind); 8] = [
+    ("rpm", Kind::Rpm),
+    ("release-info", Kind::ReleaseInfo),
+    ("rootfs", Kind::Rootfs),
+    ("image-references", Kind::ImageReferences),
+    ("list", Kind::List),
+    ("blueprint", Kind::Blueprint),
+    ("image", Kind::Image),
+    ("lock", Kind::Lock),
+];
+
+/// An input as the user wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The kind, where it was forced.
+    pub kind: Option<Kind>,
+    /// A path, `-` for standard input, or a reference.
+    pub value: String,
+}
+
+impl Input {
+    /// Reads `[KIND:]VALUE`. Never fails: what is no known kind belongs to the value.
+    pub fn parse(text: &str) -> Self {
+        let known = |word: &str| KINDS.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind);
+        match text.split_once(':').map(|(word, value)| (known(word), value)) {
+            Some((Some(kind), value)) => Self { kind: Some(kind), value: value.to_owned() },
+            _ => Self { kind: None, value: text.to_owned() },
+        }
+    }
+}
+
+/// Finds the images that all inputs name.
+pub fn discover(inputs: &[Input], platforms: &Platforms) -> Result<Release> {
+    let mut release = Release::default();
+    for input in inputs {
+        let found = discover_one(input, platforms).with_context(|| format!("reading input `{}`", input.value))?;
+        release.merge(found);
+    }
+    if release.components.is_empty() {
+        return Err(Failure::usage("the inputs name no image")
+            .hint("`bootc-embed list INPUT` shows what an input names")
+            .into());
+    }
+    Ok(release)
+}
+
+fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
+    let value = input.value.as_str();
+    let path = Path::new(value);
+    let kind = match input.kind {
+        Some(kind) => kind,
+        None if value == "-" => Kind::List,
+        None if path.is_dir() => directory_kind(path)?,
+        None if path.exists() => {
+            let bytes = read_input(value)?;
+            return parse(file_kind(&bytes)?, value, &bytes, platforms);
+        }
+        None => Kind::Image,
+    };
+    match kind {
+        Kind::Image => image(input),
+        Kind::Rootfs => rootfs::discover(path, platforms),
+        Kind::ReleaseInfo if path.is_dir() => release_info::discover_dir(path, platforms),
+        Kind::Rpm if value != "-" => {
+            let file = File::open(path)?;
+            rpm::discover(io::BufReader::new(file), &file_name(value), platforms)
+        }
+        kind => parse(kind, value, &read_input(value)?, platforms),
+    }
+}
+
+/// Parses a file of a known kind.
+fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<Release> {
+    let name = if path == "-" { "standard input" } else { path };
+    if bytes.trim_ascii().is_empty() {
+        return Err(Failure::usage("the file is empty")
+            .hint("name a file with content, or leave this input out")
+            .into());
+    }
+    match kind {
+        Kind::Rpm => rpm::discover(io::Cursor::new(bytes.to_vec()), &file_name(path), platforms),
+        Kind::ReleaseInfo => release_info::discover_file(name, bytes, platforms),
+        Kind::ImageReferences => image_references::discover(name, bytes),
+        Kind::List => list::discover(name, bytes),
+        Kind::Blueprint => blueprint::discover(name, bytes),
+        Kind::Lock => lock(bytes),
+        Kind::Rootfs | Kind::Image => Err(Failure::usage("this kind of input is not a file").into()),
+    }
+}
+
+fn image(input: &Input) -> Result<Release> {
+    let mut release = Release::default();
+    let origin = Origin { file: "command line".into(), key: "image".into() };
+    let looks_like_path = input.kind.is_none() && (input.value.starts_with(['.', '/']) || !input.value.contains('/'));
+    match reference(&input.value) {
+        Ok(reference) => release.add(reference, origin, None),
+        Err(_) if looks_like_path => {
+            return Err(Failure::usage("no such file or directory, and not an image reference with a registry")
+                .hint("check the path; an image is written with its registry, for example `quay.io/…`")
+                .into());
+        }
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(release)
+}
+
+fn lock(bytes: &[u8]) -> Result<Release> {
+    let plan = parse_lock(bytes)?;
+    let mut release = Release::default();
+    for image in plan.images {
+        for origin in image.found_in {
+            release.add(image.reference.clone(), origin, Some(image.manifest.digest.clone()));
+        }
+    }
+    Ok(release)
+}
+
+/// What a folder is: a root, or a folder of release-info files.
+fn directory_kind(path: &Path) -> Result<Kind> {
+    if path.join(rootfs::RELEASE_DIR).is_dir() || (path.join("usr").is_dir() && path.join("etc").is_dir()) {
+        return Ok(Kind::Rootfs);
+    }
+    let mut names = std::fs::read_dir(path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    if names.any(|name| release_info::file_architecture(&name).is_some()) {
+        return Ok(Kind::ReleaseInfo);
+    }
+    Err(Failure::usage("the folder is neither an installed root nor does it hold release-info files")
+        .hint("a root has `usr` and `etc`; release-info files are named `release-x86_64.json` or `release-<component>-aarch64.json`")
+        .into())
+}
+
+/// What a file is, by its content.
+fn file_kind(bytes: &[u8]) -> Result<Kind> {
+    #[derive(Deserialize)]
+    struct Json {
+        kind: Option<String>,
+        images: Option<serde_json::Value>,
+    }
+    let text = bytes.trim_ascii();
+    if bytes.starts_with(&rpm::MAGIC) {
+        return Ok(Kind::Rpm);
+    }
+    if text.is_empty() {
+        // Any kind will do: the parser says that the file is empty.
+        return Ok(Kind::List);
+    }
+    if text.starts_with(b"{") {
+        let unknown = || {
+            Failure::usage("the file is JSON of no known kind")
+                .hint("known are release-info, image-references and embed.lock.json")
+        };
+        let json: Json = serde_json::from_slice(text).map_err(|e| unknown().because(e))?;
+        return match (json.kind.as_deref(), json.images) {
+            (Some("ImageStream"), _) => Ok(Kind::ImageReferences),
+            (_, Some(serde_json::Value::Array(_))) => Ok(Kind::Lock),
+            (_, Some(serde_json::Value::Object(_))) => Ok(Kind::ReleaseInfo),
+            _ => Err(unknown().into()),
+        };
+    }
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Err(Failure::usage("the file is neither an RPM nor text")
+            .hint("force what it is with `KIND:PATH`, for example `rpm:FILE`")
+            .into());
+    };
+    let is_header = |line: &str| line.trim().replace(' ', "") == "[[containers]]";
+    Ok(if text.lines().any(is_header) { Kind::Blueprint } else { Kind::List })
+}
+
+fn read_input(path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path == "-" {
+        io::stdin().lock().take(MAX_INPUT_SIZE + 1).read_to_end(&mut bytes)?;
+    } else {
+        File::open(path)?.take(MAX_INPUT_SIZE + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > MAX_INPUT_SIZE {
+        return Err(Failure::usage(format!("the file is larger than {} MiB", MAX_INPUT_SIZE >> 20)).into());
+    }
+    Ok(bytes)
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Parses a reference; the failure carries the hint.
+fn reference(text: &str) -> Result<Reference, Failure> {
+    text.parse::<Reference>().map_err(|e| {
+        let hint = e.hint();
+        Failure::usage("invalid image reference").because(e).hint(hint)
+    })
+}
+
+/// Adds a reference that stands at a key of a file.
+fn add(release: &mut Release, file: &str, key: String, text: &str) -> Result<()> {
+    let origin = Origin { file: file.to_owned(), key };
+    let parsed = reference(text).with_context(|| origin.to_string())?;
+    release.add(parsed, origin, None);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_content() {
+        for (text, kind) in [
+            (&b"\xed\xab\xee\xdb\x03\x00"[..], Kind::Rpm),
+            (b"  {\"images\":{\"a\":\"quay.io/a/b:1\"}}", Kind::ReleaseInfo),
+            (b"{\"release\":{\"base\":\"4\"},\"images\":{}}", Kind::ReleaseInfo),
+            (b"{\"kind\":\"ImageStream\"}", Kind::ImageReferences),
+            (b"{\"version\":1,\"platforms\":[],\"images\":[]}", Kind::Lock),
+            (b"name = \"x\"\n[[ containers ]]\nsource = \"y\"\n", Kind::Blueprint),
+            (b"# images\nquay.io/a/b:1\n", Kind::List),
+        ] {
+            assert_eq!(file_kind(text).unwrap(), kind, "{}", String::from_utf8_lossy(text));
+        }
+        assert!(file_kind(b"{\"x\":1}").is_err());
+        assert!(file_kind(b"{broken").is_err());
+        assert!(file_kind(b"\xff\xfe\x00").is_err());
+    }
+
+    #[test]
+    fn inputs_are_kinds_or_values() {
+        let input = |text: &str| Input::parse(text);
+        assert_eq!(input("rpm:a.rpm"), Input { kind: Some(Kind::Rpm), value: "a.rpm".into() });
+        assert_eq!(input("quay.io:443/a/b:v1"), Input { kind: None, value: "quay.io:443/a/b:v1".into() });
+        assert_eq!(input("image:quay.io/a/b:v1").value, "quay.io/a/b:v1");
+    }
+}

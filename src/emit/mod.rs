@@ -1,0 +1,161 @@
+//! Layer 2, emit: plan → files. Pure; who calls decides where the files go.
+//!
+//! Texts live in `templates/`, compiled in; [`Templates`] takes a folder that overrides some of them.
+
+mod kustomize;
+mod templates;
+
+pub use templates::Templates;
+
+use crate::model::{Failure, Plan, PlannedImage};
+use anyhow::Result;
+use minijinja::{Value, context};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where the store is in an image unless said otherwise.
+pub const DEFAULT_STORE: &str = "usr/lib/bootc-embed";
+/// Where the import script goes, and what it is called.
+const SCRIPT: &str = "usr/libexec/bootc-embed/import";
+/// Where the import unit goes.
+const UNIT: &str = "usr/lib/systemd/system/bootc-embed-import.service";
+/// The link that enables the unit: below /usr, so that it follows the image at every update.
+const WANTS: &str = "usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service";
+/// Where the CRI-O drop-in goes; CRI-O reads drop-ins nowhere else.
+const PINS: &str = "etc/crio/crio.conf.d/50-bootc-embed.conf";
+/// Where the script notes what it imported; `StateDirectory=` of the unit makes it.
+const STATE: &str = "/var/lib/bootc-embed";
+
+/// What can be emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A fragment of a Containerfile that embeds at build time.
+    Containerfile,
+    /// The script and the unit that import at boot.
+    ImportUnit,
+    /// A CRI-O drop-in that pins the images.
+    CrioPins,
+    /// `[[containers]]` of an osbuild blueprint.
+    Blueprint,
+    /// `digest-aliases.json`.
+    AliasMap,
+    /// A kustomize component that pins native digests.
+    Kustomize,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file with its mode.
+    File(String, u32),
+    /// A symbolic link.
+    Link(&'static str),
+}
+
+/// A file or link and its path below the root of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Without leading slash.
+    pub path: &'static str,
+    /// What stands there.
+    pub content: Content,
+}
+
+/// What an emitter made.
+#[derive(Debug, Default)]
+pub struct Emitted {
+    /// The files.
+    pub outputs: Vec<Output>,
+    /// What the user must know, one sentence each; the files carry it too.
+    pub warnings: Vec<String>,
+}
+
+/// What templates can say of an image: `name` as `image-list.txt` has it, `stored_name` as
+/// containers-storage has it, the key of its view, its digest, and whether it is named by a tag.
+fn image_values(image: &PlannedImage) -> Value {
+    context! {
+        name => image.reference.listed_name(),
+        stored_name => image.reference.stored_name(),
+        key => image.reference.key(),
+        digest => image.manifest.digest.to_string(),
+        moving => image.moving,
+    }
+}
+
+/// Emits one kind. `store` is the place of the store below the root of the image.
+pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Result<Emitted> {
+    let store = format!("/{}", store.trim_matches('/'));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !store.chars().all(plain) || store.split('/').any(|part| part == "..") {
+        return Err(Failure::usage(format!("the store path `{store}` cannot be written into scripts and units"))
+            .hint("use letters, digits, `.`, `_`, `-` and `/`")
+            .into());
+    }
+    let images: Vec<Value> = plan.images.iter().map(image_values).collect();
+    let script = format!("/{SCRIPT}");
+    let base = context! {
+        version => env!("CARGO_PKG_VERSION"),
+        platforms => plan.platforms().to_string(),
+        state => STATE,
+        images, store, script,
+    };
+    let render = |name: &str, more: Value| templates.render(name, context! { ..more, ..base.clone() });
+    let file = |path, text| Output { path, content: Content::File(text, 0o644) };
+    Ok(match kind {
+        Kind::Containerfile => outputs(vec![file("Containerfile", render("Containerfile", context! {})?)]),
+        Kind::ImportUnit => outputs(vec![
+            Output { path: SCRIPT, content: Content::File(render("import.sh", context! {})?, 0o755) },
+            file(UNIT, render("import.service", context! {})?),
+            Output { path: WANTS, content: Content::Link("../bootc-embed-import.service") },
+        ]),
+        Kind::CrioPins => outputs(vec![file(PINS, render("crio-pins.conf", context! {})?)]),
+        Kind::Blueprint => {
+            let warnings = blueprint_collisions(plan);
+            let text = render("blueprint.toml", context! { warnings => warnings.clone() })?;
+            Emitted { outputs: vec![file("blueprint.toml", text)], warnings }
+        }
+        Kind::AliasMap => {
+            let text = serde_json::to_string_pretty(&plan.aliases())? + "\n";
+            outputs(vec![file("digest-aliases.json", text)])
+        }
+        Kind::Kustomize => {
+            let (pins, warnings) = kustomize::overlay(plan);
+            let pins: Vec<Value> =
+                pins.iter().map(|pin| context! { name => &pin.name, digest => pin.digest.to_string() }).collect();
+            let text = render("kustomization.yaml", context! { pins, warnings => warnings.clone() })?;
+            Emitted { outputs: vec![file("kustomization.yaml", text)], warnings }
+        }
+    })
+}
+
+fn outputs(outputs: Vec<Output>) -> Emitted {
+    Emitted { outputs, warnings: Vec::new() }
+}
+
+/// The two ways in which osbuild loses or refuses images that stand side by side in a blueprint.
+fn blueprint_collisions(plan: &Plan) -> Vec<String> {
+    let mut configs: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    let mut instances: BTreeMap<_, BTreeMap<_, String>> = BTreeMap::new();
+    for image in &plan.images {
+        for instance in &image.instances {
+            configs.entry(&instance.config.digest).or_default().insert(image.reference.listed_name());
+            if image.is_index() {
+                let lists = instances.entry(&instance.manifest.digest).or_default();
+                lists.insert(&image.manifest.digest, image.reference.listed_name());
+            }
+        }
+    }
+    let names =
+        |names: Vec<&String>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+    let one_config = configs.values().filter(|set| set.len() > 1).map(|set| {
+        format!("{} have one image config; osbuild keeps only one of their names", names(set.iter().collect()))
+    });
+    let one_instance = instances.values().filter(|lists| lists.len() > 1).map(|lists| {
+        format!(
+            "the indexes of {} hold the same instance; osbuild refuses to build with both",
+            names(lists.values().collect())
+        )
+    });
+    let mut warnings: Vec<String> = one_instance.chain(one_config).collect();
+    warnings.dedup();
+    warnings
+}

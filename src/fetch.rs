@@ -1,0 +1,156 @@
+//! Layer 2, fetch: what a plan names and the store lacks comes into the store, then the store is published.
+
+use crate::model::{Descriptor, Digest, Failure, PinnedReference, Plan, Progress};
+use crate::registry::{At, Registry};
+use crate::store::{Pool, Removed, Store};
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a fetch did. Sizes are in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Images of the set.
+    pub images: usize,
+    /// Files of the pool, manifests included.
+    pub files: usize,
+    /// Their size.
+    pub bytes: u64,
+    /// Blobs that came from a registry.
+    pub fetched: u64,
+    /// Their size.
+    pub fetched_bytes: u64,
+    /// Blobs that came from the cache.
+    pub from_cache: u64,
+    /// Views of an earlier set that were removed.
+    pub removed_views: usize,
+    /// Files of the pool that only an earlier set needed and that were removed.
+    pub removed_files: usize,
+}
+
+/// What to fetch and how.
+pub struct Fetch<'a> {
+    /// The set.
+    pub plan: &'a Plan,
+    /// Bytes that are known already, by digest.
+    pub known: &'a HashMap<Digest, Vec<u8>>,
+    /// Where the rest is.
+    pub registry: &'a dyn Registry,
+    /// Where it goes.
+    pub store: &'a Store,
+    /// Blobs that other runs fetched; new ones are added.
+    pub cache: Option<&'a Pool>,
+    /// How many blobs at once.
+    pub jobs: usize,
+    /// Told of every byte.
+    pub progress: &'a dyn Progress,
+}
+
+/// One file of the pool: what it is and who names it.
+struct Item<'a> {
+    descriptor: &'a Descriptor,
+    /// A manifest that names it; for a manifest, itself.
+    image: PinnedReference,
+    is_manifest: bool,
+}
+
+#[derive(Default)]
+struct Counters {
+    fetched: AtomicU64,
+    fetched_bytes: AtomicU64,
+    from_cache: AtomicU64,
+}
+
+impl Fetch<'_> {
+    /// Completes the store. Nothing is published before all of it is there.
+    pub async fn run(&self) -> Result<Summary> {
+        let items = items(self.plan);
+        let bytes = items.iter().map(|item| item.descriptor.size).sum();
+        let counters = Counters::default();
+        self.progress.start("Fetching", bytes, true);
+        stream::iter(items.iter().map(Ok))
+            .try_for_each_concurrent(self.jobs.max(1), |item| async {
+                let name = format!("{}@{}", item.image.repository, item.descriptor.digest);
+                self.bring(item, &counters).await.with_context(|| format!("fetching `{name}`"))
+            })
+            .await?;
+        self.progress.finish();
+        let Removed { views, blobs } = self.store.publish(self.plan)?;
+        Ok(Summary {
+            images: self.plan.images.len(),
+            files: items.len(),
+            bytes,
+            fetched: counters.fetched.into_inner(),
+            fetched_bytes: counters.fetched_bytes.into_inner(),
+            from_cache: counters.from_cache.into_inner(),
+            removed_views: views,
+            removed_files: blobs,
+        })
+    }
+
+    /// Makes sure that one file is in the pool.
+    async fn bring(&self, item: &Item<'_>, counters: &Counters) -> Result<()> {
+        let (pool, descriptor) = (self.store.pool(), item.descriptor);
+        if pool.has(descriptor)? {
+            self.progress.advance(descriptor.size);
+            return Ok(());
+        }
+        if let Some(bytes) = self.known.get(&descriptor.digest) {
+            pool.insert(descriptor, bytes)?;
+            self.progress.advance(descriptor.size);
+            return Ok(());
+        }
+        if item.is_manifest {
+            let raw = self.registry.manifest(&item.image.repository, At::Digest(&descriptor.digest)).await?;
+            if raw.descriptor() != *descriptor {
+                return Err(Failure::check("the lock describes this manifest wrongly")
+                    .hint("make the lock anew")
+                    .into());
+            }
+            pool.insert(descriptor, raw.bytes())?;
+            self.progress.advance(descriptor.size);
+            return Ok(());
+        }
+        if let Some(cache) = self.cache {
+            if pool.take_from(cache, descriptor)? {
+                counters.from_cache.fetch_add(1, Relaxed);
+                self.progress.advance(descriptor.size);
+                return Ok(());
+            }
+        }
+        let mut stream = self.registry.blob(&item.image, descriptor).await?;
+        let mut writer = pool.writer(descriptor)?;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            writer.write(&chunk)?;
+            self.progress.advance(chunk.len() as u64);
+        }
+        writer.commit()?;
+        counters.fetched.fetch_add(1, Relaxed);
+        counters.fetched_bytes.fetch_add(descriptor.size, Relaxed);
+        if let Some(cache) = self.cache {
+            cache.take_from(pool, descriptor).context("adding to the cache")?;
+        }
+        Ok(())
+    }
+}
+
+/// Every file of the pool once, in the order of the plan.
+fn items(plan: &Plan) -> Vec<Item<'_>> {
+    let mut seen: BTreeSet<&Digest> = BTreeSet::new();
+    let mut items = Vec::new();
+    for image in &plan.images {
+        let repository = image.reference.repository();
+        let manifests = image.manifests().map(|manifest| (manifest, &manifest.digest, true));
+        let blobs = image.instances.iter().flat_map(|i| i.blobs().map(|blob| (blob, &i.manifest.digest, false)));
+        for (descriptor, owner, is_manifest) in manifests.chain(blobs) {
+            if seen.insert(&descriptor.digest) {
+                items.push(Item { descriptor, image: repository.at(owner), is_manifest });
+            }
+        }
+    }
+    items
+}

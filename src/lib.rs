@@ -1,0 +1,36 @@
+//! bootc-embed: embeds container images in a bootc image, indexes byte for byte, native layers only,
+//! every blob once.
+//!
+//! ```text
+//!  RPM files · installed root · release-info · image-references · blueprint · lists · locks
+//!      └────────────────────────┬─────────────────────────────────────────────┘
+//!                           discover      files → Release
+//!                               │
+//!                            resolve      Release × Registry × Platforms → Plan
+//!                               │
+//!                             Plan        the waist: embed.lock.json
+//!               ┌───────────────┼───────────────┐
+//!             emit            fetch           serve
+//!             files           Store           a registry over a Store
+//! ```
+//!
+//! # Files this program reads and writes
+//!
+//! It reads its inputs; `containers-auth.json` and docker's `config.json` where they stand by
+//! default or where `--authfile` points; `registries.conf` and its drop-ins; the folder of
+//! `--cert-dir`; templates in `--template-dir`.
+//!
+//! It writes below `--store` and `--cache`, the files that `-o` names, and, for `embed`, below
+//! `--root`: the store, `usr/libexec/bootc-embed/import`,
+//! `usr/lib/systemd/system/bootc-embed-import.service` and the link that enables it, and
+//! `etc/crio/crio.conf.d/50-bootc-embed.conf`.
+
+pub mod cli;
+pub mod discover;
+pub mod emit;
+pub mod fetch;
+pub mod model;
+pub mod registry;
+pub mod resolve;
+pub mod serve;
+pub mod store;

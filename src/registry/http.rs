@@ -1,0 +1,339 @@
+//! The http lane: raw manifests and blobs over HTTP(S), one connection pool for the whole set.
+//!
+//! `oci_client` exchanges credentials for tokens. The requests themselves are made here on its own
+//! HTTP library, because its calls can neither cap a manifest nor do without a `GET /v2/` per request.
+
+use super::auth::Credentials;
+use super::registries_conf::RegistriesConf;
+use super::{Answer, At, BlobStream, Error, Options, Registry};
+use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
+use crate::model::{Descriptor, PinnedReference, Repository};
+use futures_util::{StreamExt, TryStreamExt};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
+use oci_client::secrets::RegistryAuth;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+
+/// A registry that does not take a connection in this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A registry that sends nothing for this time has stalled.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// A registry that needs longer than this to hand out a token will not.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// More redirects than this are a loop.
+const MAX_REDIRECTS: usize = 10;
+/// How much of an error page is read for its message.
+const MAX_ERROR_BODY: u64 = 64 * 1024;
+
+/// The lane.
+pub struct Http {
+    client: reqwest::Client,
+    options: Options,
+    certificates: Certificates,
+    registries_conf: RegistriesConf,
+    hosts: Mutex<HashMap<String, Arc<OnceCell<&'static str>>>>,
+    authorizations: Mutex<HashMap<Repository, Arc<AsyncMutex<Option<HeaderValue>>>>>,
+}
+
+#[derive(Default)]
+struct Certificates {
+    authorities: Vec<Vec<u8>>,
+    /// Certificate and key, one PEM after the other.
+    identity: Option<Vec<u8>>,
+}
+
+impl Http {
+    /// A lane with these settings; reads certificates and registries.conf.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let certificates = options.cert_dir.as_deref().map(Certificates::read).transpose()?.unwrap_or_default();
+        let wrong = |e: reqwest::Error| Error::Configuration {
+            path: options.cert_dir.clone().unwrap_or_default(),
+            detail: chain(&e),
+        };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("bootc-embed/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .tls_danger_accept_invalid_certs(!options.tls_verify)
+            .redirect(reqwest::redirect::Policy::custom(follow));
+        if !certificates.authorities.is_empty() {
+            let parsed = certificates.authorities.iter().map(|pem| reqwest::Certificate::from_pem(pem));
+            builder = builder.tls_certs_merge(parsed.collect::<Result<Vec<_>, _>>().map_err(wrong)?);
+        }
+        if let Some(pem) = &certificates.identity {
+            builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(wrong)?);
+        }
+        Ok(Self {
+            client: builder.build().map_err(wrong)?,
+            registries_conf: RegistriesConf::read(&options.registries_conf)?,
+            options,
+            certificates,
+            hosts: Mutex::default(),
+            authorizations: Mutex::default(),
+        })
+    }
+
+    /// `https`, or `http` where certificates are not verified and HTTPS does not answer.
+    async fn scheme(&self, host: &str) -> &'static str {
+        if self.options.tls_verify {
+            return "https";
+        }
+        let cell = lock(&self.hosts).entry(host.to_owned()).or_default().clone();
+        let probe = || async {
+            let https = self.client.get(format!("https://{}/v2/", api_host(host))).send().await;
+            if https.is_ok() { "https" } else { "http" }
+        };
+        cell.get_or_init(probe).await
+    }
+
+    /// GETs a path of a repository, with credentials where the registry asks for them.
+    async fn get(
+        &self,
+        repository: &Repository,
+        path: &str,
+        accept: Option<&str>,
+        object: &str,
+    ) -> Result<Response, Error> {
+        self.registries_conf.check(repository)?;
+        let scheme = self.scheme(repository.host()).await;
+        let url = format!("{scheme}://{}/v2/{}/{path}", api_host(repository.host()), repository.path());
+        let slot = lock(&self.authorizations).entry(repository.clone()).or_default().clone();
+        let known = slot.lock().await.clone();
+        let response = self.send(&url, accept, known.as_ref(), repository).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return expect_ok(response, object, None).await;
+        }
+        let credentials = self.options.auth.find(repository)?;
+        let file = credentials.as_ref().map(|c| c.file.clone());
+        let fresh = {
+            let mut slot = slot.lock().await;
+            // Another request may have renewed it while this one waited.
+            if *slot == known {
+                *slot = self.authorize(repository, &response, credentials, object).await?;
+            }
+            slot.clone()
+        };
+        let Some(fresh) = fresh else { return expect_ok(response, object, file).await };
+        let response = self.send(&url, accept, Some(&fresh), repository).await?;
+        expect_ok(response, object, file).await
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        accept: Option<&str>,
+        authorization: Option<&HeaderValue>,
+        repository: &Repository,
+    ) -> Result<Response, Error> {
+        let mut request = self.client.get(url);
+        if let Some(accept) = accept {
+            request = request.header(ACCEPT, accept);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        request.send().await.map_err(|e| unreachable(repository.host(), &e))
+    }
+
+    /// The value of `Authorization` that answers a 401; `None` where there is nothing to answer with.
+    async fn authorize(
+        &self,
+        repository: &Repository,
+        challenge: &Response,
+        credentials: Option<Credentials>,
+        object: &str,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let mut challenges = challenge.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
+        let bearer = challenges.any(|c| c.to_ascii_lowercase().contains("bearer"));
+        let file = credentials.as_ref().map(|c| c.file.clone());
+        let auth = credentials.map_or(RegistryAuth::Anonymous, |c| RegistryAuth::Basic(c.user, c.password));
+        let value: Option<String> = if bearer {
+            let token = self.token(repository, &auth, object, file).await?;
+            token.map(|token| format!("Bearer {token}"))
+        } else if let RegistryAuth::Basic(user, password) = &auth {
+            use base64::Engine as _;
+            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+            Some(format!("Basic {pair}"))
+        } else {
+            None
+        };
+        Ok(value.and_then(|value| HeaderValue::from_str(&value).ok()).map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }))
+    }
+
+    async fn token(
+        &self,
+        repository: &Repository,
+        auth: &RegistryAuth,
+        object: &str,
+        credentials: Option<PathBuf>,
+    ) -> Result<Option<String>, Error> {
+        let host = repository.host();
+        let protocol = match self.scheme(host).await {
+            "http" => ClientProtocol::Http,
+            _ => ClientProtocol::Https,
+        };
+        let config = ClientConfig {
+            protocol,
+            accept_invalid_certificates: !self.options.tls_verify,
+            extra_root_certificates: (self.certificates.authorities.iter())
+                .map(|pem| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() })
+                .collect(),
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout: Some(READ_TIMEOUT),
+            ..ClientConfig::default()
+        };
+        let denied =
+            |detail: String| Error::Denied { object: object.to_owned(), detail, credentials: credentials.clone() };
+        let client = oci_client::Client::try_from(config).map_err(|e| denied(e.to_string()))?;
+        let image = oci_client::Reference::with_tag(
+            api_host(host).to_owned(),
+            repository.path().to_owned(),
+            "token".to_owned(),
+        );
+        let exchange = client.auth(&image, auth, oci_client::RegistryOperation::Pull);
+        match tokio::time::timeout(TOKEN_TIMEOUT, exchange).await {
+            Ok(Ok(token)) => Ok(token),
+            Ok(Err(oci_client::errors::OciDistributionError::RequestError(e))) => Err(unreachable(host, &e)),
+            Ok(Err(e)) => Err(denied(one_line(&e.to_string()))),
+            Err(_) => Err(denied("the registry's token service does not answer".to_owned())),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Registry for Http {
+    async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error> {
+        let object = at.of(repository);
+        let response = self.get(repository, &format!("manifests/{at}"), Some(&ACCEPTED.join(", ")), &object).await?;
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let content_type = content_type.and_then(|v| v.split(';').next()).map(|v| v.trim().to_owned());
+        let bytes = read_capped(response, MAX_MANIFEST_SIZE, &object).await?;
+        Ok(Answer { bytes, content_type })
+    }
+
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error> {
+        let object = format!("{}@{}", image.repository, blob.digest);
+        let response = self.get(&image.repository, &format!("blobs/{}", blob.digest), None, &object).await?;
+        let interrupted = move |e: reqwest::Error| Error::Interrupted { object: object.clone(), detail: chain(&e) };
+        Ok(response.bytes_stream().map_err(interrupted).boxed())
+    }
+}
+
+impl Certificates {
+    /// Reads a folder of the form that `certs.d` has: containers-certs.d(5).
+    fn read(dir: &Path) -> Result<Self, Error> {
+        let wrong = |path: &Path, detail: String| Error::Configuration { path: path.to_owned(), detail };
+        let listing = std::fs::read_dir(dir).map_err(|e| wrong(dir, e.to_string()))?;
+        let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
+        paths.sort();
+        let mut certificates = Self::default();
+        for path in paths {
+            let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
+            match path.extension().and_then(|e| e.to_str()) {
+                Some("crt") => certificates.authorities.push(read(&path)?),
+                Some("cert") => {
+                    let mut pem = read(&path)?;
+                    pem.push(b'\n');
+                    pem.extend(read(&path.with_extension("key"))?);
+                    certificates.identity = Some(pem);
+                }
+                _ => {}
+            }
+        }
+        Ok(certificates)
+    }
+}
+
+/// Follows redirects, but never out of TLS. Credentials do not follow to another host: the HTTP
+/// library removes them.
+fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let was_secure = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+    if was_secure && attempt.url().scheme() != "https" {
+        attempt.error("the registry redirects from https to http")
+    } else if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// The host that serves a registry's API: Docker Hub's is not the one in its references.
+fn api_host(host: &str) -> &str {
+    if host == "docker.io" { "registry-1.docker.io" } else { host }
+}
+
+/// A poisoned lock only means that another request panicked; the map is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn read_capped(response: Response, limit: u64, object: &str) -> Result<Vec<u8>, Error> {
+    let mut stream = response.bytes_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| Error::Interrupted { object: object.to_owned(), detail: chain(&e) })?;
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(Error::TooLarge { object: object.to_owned(), limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The response if it is a 200, else what it means.
+async fn expect_ok(response: Response, object: &str, credentials: Option<PathBuf>) -> Result<Response, Error> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let body = read_capped(response, MAX_ERROR_BODY, object).await.unwrap_or_default();
+    let (object, detail) = (object.to_owned(), status_text(status, &body));
+    Err(match status {
+        StatusCode::NOT_FOUND => Error::NotFound { object, detail },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { object, detail, credentials },
+        _ => Error::Answer { object, detail },
+    })
+}
+
+/// The status and what the registry says of it: its error envelope (distribution-spec, "Error
+/// Codes") where it sends one.
+fn status_text(status: StatusCode, body: &[u8]) -> String {
+    let envelope: Option<oci_client::errors::OciEnvelope> = serde_json::from_slice(body).ok();
+    let first = envelope.as_ref().and_then(|e| e.errors.first());
+    match first.map(|e| e.message.as_str()).filter(|m| !m.is_empty()) {
+        Some(message) => format!("{}, {}", status.as_u16(), one_line(message)),
+        None => status.to_string(),
+    }
+}
+
+/// Foreign text as one short line without control characters, fit for a terminal.
+fn one_line(text: &str) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+    line.trim().to_owned()
+}
+
+fn unreachable(host: &str, error: &reqwest::Error) -> Error {
+    Error::Unreachable { host: host.to_owned(), detail: chain(error) }
+}
+
+/// An error of the HTTP library with its causes; its own message leaves them out and repeats the URL.
+fn chain(error: &reqwest::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = one_line(&error.to_string());
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    if parts.is_empty() { one_line(&error.to_string()) } else { parts.join(": ") }
+}

@@ -1,0 +1,245 @@
+//! Layer 3, the port to registries: one trait, two lanes behind it.
+//!
+//! * [`http`]: this program speaks to the registry itself. The default.
+//! * [`proxy`]: skopeo speaks to it, for hosts whose configuration only containers/image knows.
+//!
+//! Both hand over raw bytes. What checks them lives here, once, so that no lane can forget it.
+
+pub mod auth;
+pub mod http;
+pub mod proxy;
+pub mod registries_conf;
+
+use crate::model::manifest::{MAX_MANIFEST_SIZE, ManifestError};
+use crate::model::{Descriptor, Digest, Hasher, PinnedReference, RawManifest, Repository};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How to reach registries. Read from the command line and the environment by `cli`.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where credentials may stand.
+    pub auth: auth::Search,
+    /// A folder with `*.crt` (authorities) and `*.cert` + `*.key` (client certificate).
+    pub cert_dir: Option<PathBuf>,
+    /// Off: any certificate is taken, and plain HTTP where HTTPS does not answer, as in skopeo.
+    pub tls_verify: bool,
+    /// How many requests may be under way at once.
+    pub jobs: usize,
+    /// registries.conf and its drop-ins; the http lane refuses what it cannot honour.
+    pub registries_conf: Vec<PathBuf>,
+}
+
+/// Which manifest of a repository is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum At<'a> {
+    /// What a tag points to now.
+    Tag(&'a str),
+    /// These bytes and no others.
+    Digest(&'a Digest),
+}
+
+impl At<'_> {
+    fn of(self, repository: &Repository) -> String {
+        match self {
+            At::Tag(tag) => format!("{repository}:{tag}"),
+            At::Digest(digest) => format!("{repository}@{digest}"),
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Tag(tag) => f.write_str(tag),
+            At::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// What can go wrong between this program and a registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// 404.
+    #[error("`{object}` does not exist: {detail}")]
+    NotFound {
+        /// What was asked for.
+        object: String,
+        /// What the registry answered.
+        detail: String,
+    },
+    /// 401 or 403.
+    #[error("`{object}` is not accessible: {detail}")]
+    Denied {
+        /// What was asked for.
+        object: String,
+        /// What the registry answered.
+        detail: String,
+        /// Whether credentials were sent, and where they stood.
+        credentials: Option<PathBuf>,
+    },
+    /// No connection.
+    #[error("registry `{host}` cannot be reached: {detail}")]
+    Unreachable {
+        /// The registry.
+        host: String,
+        /// The network's reason.
+        detail: String,
+    },
+    /// Any other answer than the one asked for.
+    #[error("`{object}`: the registry answered {detail}")]
+    Answer {
+        /// What was asked for.
+        object: String,
+        /// Status and what the registry says of it.
+        detail: String,
+    },
+    /// The connection broke while bytes were coming.
+    #[error("`{object}` broke off: {detail}")]
+    Interrupted {
+        /// What was being read.
+        object: String,
+        /// The network's reason.
+        detail: String,
+    },
+    /// More bytes than there may be.
+    #[error("`{object}` is larger than {limit} bytes")]
+    TooLarge {
+        /// What was being read.
+        object: String,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// Other bytes than those asked for.
+    #[error("`{object}`: the registry served other bytes (sha256 of what came: {found})")]
+    WrongBytes {
+        /// What was asked for.
+        object: String,
+        /// Digest of what came.
+        found: Digest,
+    },
+    /// The bytes are no manifest.
+    #[error("`{object}` is not usable")]
+    Manifest {
+        /// What was asked for.
+        object: String,
+        /// Why not.
+        #[source]
+        source: ManifestError,
+    },
+    /// A setting that this lane cannot honour.
+    #[error("{setting} is set, which the http lane does not cover")]
+    Setting {
+        /// The setting and the file it stands in.
+        setting: String,
+    },
+    /// A file with settings is not usable.
+    #[error("reading {path}: {detail}")]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// skopeo is missing, too old, or failed in a way of its own.
+    #[error("{0}")]
+    Skopeo(String),
+}
+
+impl Error {
+    /// What the user can do.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Error::NotFound { .. } => {
+                "check the name; a private repository also answers so without credentials (`--authfile`)".to_owned()
+            }
+            Error::Denied { credentials: None, .. } => {
+                "log in with `podman login`, or name a file with credentials: `--authfile FILE`".to_owned()
+            }
+            Error::Denied { credentials: Some(path), .. } => {
+                format!("the credentials in `{}` were refused; log in again or name another file", path.display())
+            }
+            Error::Unreachable { detail, .. } if detail.contains("certificate") => {
+                "name the folder with the registry's CA (`*.crt`): `--cert-dir DIR`".to_owned()
+            }
+            Error::Unreachable { .. } => {
+                "check the name and the network; a registry without TLS needs `--tls-verify=false`".to_owned()
+            }
+            Error::Interrupted { .. } => "run the same command again: what is complete is not fetched twice".to_owned(),
+            Error::WrongBytes { .. } => {
+                "a proxy or mirror on the way may be changing content; do not ship it".to_owned()
+            }
+            Error::Setting { .. } => "let skopeo speak to the registry: `--transport proxy`".to_owned(),
+            Error::Skopeo(_) => format!(
+                "`--transport proxy` needs skopeo {}.{} or newer; without it use `--transport http`",
+                proxy::MINIMUM_SKOPEO.0,
+                proxy::MINIMUM_SKOPEO.1
+            ),
+            Error::Answer { .. } | Error::TooLarge { .. } | Error::Manifest { .. } | Error::Configuration { .. } => {
+                return Vec::new();
+            }
+        };
+        vec![hint]
+    }
+}
+
+/// Bytes of a blob as they come; nothing is checked yet.
+pub type BlobStream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// Manifest bytes as they came, with the registry's word for their type.
+pub struct Answer {
+    /// The body.
+    pub bytes: Vec<u8>,
+    /// `Content-Type`, where the lane knows it.
+    pub content_type: Option<String>,
+}
+
+/// A lane to registries.
+#[async_trait::async_trait]
+pub trait Registry: Send + Sync {
+    /// Manifest bytes, unchecked but for [`MAX_MANIFEST_SIZE`]. Callers use [`Registry::manifest`].
+    async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error>;
+
+    /// Bytes of a blob that the manifest `image` names, unchecked.
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error>;
+
+    /// A manifest whose bytes are those asked for.
+    async fn manifest(&self, repository: &Repository, at: At<'_>) -> Result<RawManifest, Error> {
+        let answer = self.manifest_bytes(repository, at).await?;
+        let object = || at.of(repository);
+        if answer.bytes.len() as u64 > MAX_MANIFEST_SIZE {
+            return Err(Error::TooLarge { object: object(), limit: MAX_MANIFEST_SIZE });
+        }
+        if let At::Digest(wanted) = at {
+            let found = Digest::of(&answer.bytes);
+            if found != *wanted {
+                return Err(Error::WrongBytes { object: object(), found });
+            }
+        }
+        RawManifest::new(answer.bytes, answer.content_type.as_deref())
+            .map_err(|source| Error::Manifest { object: object(), source })
+    }
+
+    /// A small blob, checked, in memory.
+    async fn small_blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        let object = || format!("{}@{}", image.repository, blob.digest);
+        if blob.size > MAX_MANIFEST_SIZE {
+            return Err(Error::TooLarge { object: object(), limit: MAX_MANIFEST_SIZE });
+        }
+        let (mut stream, mut hasher, mut bytes) = (self.blob(image, blob).await?, Hasher::default(), Vec::new());
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk?;
+            hasher.update(&chunk);
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > blob.size {
+                return Err(Error::TooLarge { object: object(), limit: blob.size });
+            }
+        }
+        let found = hasher.finish();
+        if found == blob.digest { Ok(bytes) } else { Err(Error::WrongBytes { object: object(), found }) }
+    }
+}

@@ -1,0 +1,245 @@
+//! The proxy lane: skopeo speaks to the registry. The only module that runs skopeo.
+//!
+//! Manifests come from `skopeo inspect --raw`, because the image proxy converts what it hands out;
+//! blobs come through `skopeo experimental-image-proxy`. The proxy runs with `--insecure-policy`:
+//! trust is judged per instance elsewhere, from the bytes that ship.
+
+use super::{Answer, At, BlobStream, Error, Options, Registry};
+use crate::model::manifest::MAX_MANIFEST_SIZE;
+use crate::model::{Descriptor, Digest, PinnedReference, Repository};
+use bytes::Bytes;
+use containers_image_proxy::{ImageProxy, ImageProxyConfig, OpenedImage};
+use futures_util::StreamExt;
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// The oldest skopeo that works, major and minor: 1.9 is the first whose proxy protocol (0.2.3)
+/// opens images by digest and whose `dir:` reads what this program writes. Debian 12 has 1.9.3.
+pub const MINIMUM_SKOPEO: (u32, u32) = (1, 9);
+
+/// How much of a blob is read from skopeo at once.
+const CHUNK: usize = 256 * 1024;
+
+/// The lane.
+pub struct Proxy {
+    options: Options,
+    workers: Arc<Mutex<Vec<Worker>>>,
+    permits: Arc<Semaphore>,
+}
+
+/// One skopeo. A blob in flight keeps its skopeo busy: older ones answer nothing else meanwhile.
+struct Worker {
+    proxy: ImageProxy,
+    opened: HashMap<String, OpenedImage>,
+}
+
+impl Proxy {
+    /// A lane with these settings, once skopeo is found to be new enough.
+    pub async fn new(options: Options) -> Result<Self, Error> {
+        let output = Command::new("skopeo").arg("--version").output().await;
+        let output = output.map_err(|e| Error::Skopeo(format!("skopeo cannot be run: {e}")))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        check_version(&text)?;
+        let permits = Arc::new(Semaphore::new(options.jobs.max(1)));
+        Ok(Self { options, workers: Arc::default(), permits })
+    }
+
+    async fn worker(&self) -> Result<Worker, Error> {
+        if let Some(worker) = self.workers.lock().await.pop() {
+            return Ok(worker);
+        }
+        let mut config = ImageProxyConfig::default();
+        config.authfile = self.options.auth.files.first().filter(|_| self.options.auth.required).cloned();
+        config.certificate_directory.clone_from(&self.options.cert_dir);
+        config.insecure_skip_tls_verification = Some(!self.options.tls_verify);
+        config.insecure_policy = Some(true);
+        let proxy = ImageProxy::new_with_config(config).await;
+        let proxy = proxy.map_err(|e| Error::Skopeo(format!("starting skopeo's image proxy: {e}")))?;
+        Ok(Worker { proxy, opened: HashMap::new() })
+    }
+}
+
+/// Fails where `skopeo --version` tells of a version older than [`MINIMUM_SKOPEO`].
+fn check_version(text: &str) -> Result<(), Error> {
+    let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let mut parts = number.unwrap_or_default().split(['.', '-']).map(|part| part.parse::<u32>().ok());
+    let version = (parts.next().flatten(), parts.next().flatten());
+    let (major, minor) = MINIMUM_SKOPEO;
+    match version {
+        (Some(a), Some(b)) if (a, b) >= MINIMUM_SKOPEO => Ok(()),
+        (Some(a), Some(b)) => Err(Error::Skopeo(format!("skopeo {a}.{b} is too old, {major}.{minor} is needed"))),
+        _ => Err(Error::Skopeo(format!("`skopeo --version` says `{}`, which names no version", text.trim()))),
+    }
+}
+
+#[async_trait::async_trait]
+impl Registry for Proxy {
+    async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error> {
+        let _permit = self.permits.acquire().await;
+        let object = at.of(repository);
+        let mut command = Command::new("skopeo");
+        command.args(["inspect", "--raw"]);
+        if self.options.auth.required {
+            for file in &self.options.auth.files {
+                command.arg("--authfile").arg(file);
+            }
+        }
+        if let Some(dir) = &self.options.cert_dir {
+            command.arg("--cert-dir").arg(dir);
+        }
+        command.arg(format!("--tls-verify={}", self.options.tls_verify)).arg(format!("docker://{object}"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let failed = |e: std::io::Error| Error::Skopeo(format!("running skopeo: {e}"));
+        let mut child = command.spawn().map_err(failed)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (bytes, talk) = tokio::join!(read_some(stdout, MAX_MANIFEST_SIZE + 1), read_some(stderr, 64 * 1024));
+        let (bytes, talk) = (bytes.map_err(failed)?, talk.map_err(failed)?);
+        if bytes.len() as u64 > MAX_MANIFEST_SIZE {
+            return Err(Error::TooLarge { object, limit: MAX_MANIFEST_SIZE });
+        }
+        if !child.wait().await.map_err(failed)?.success() {
+            return Err(classify(repository, object, &String::from_utf8_lossy(&talk), &self.options));
+        }
+        Ok(Answer { bytes, content_type: None })
+    }
+
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error> {
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|e| Error::Skopeo(e.to_string()))?;
+        let worker = self.worker().await?;
+        let (sender, receiver) = mpsc::channel(2);
+        let job =
+            Job { image: image.clone(), digest: blob.digest.clone(), size: blob.size, options: self.options.clone() };
+        tokio::spawn(serve_blob(worker, self.workers.clone(), job, sender, permit));
+        let next = |mut receiver: mpsc::Receiver<Result<Bytes, Error>>| async move {
+            receiver.recv().await.map(|item| (item, receiver))
+        };
+        Ok(futures_util::stream::unfold(receiver, next).boxed())
+    }
+}
+
+struct Job {
+    image: PinnedReference,
+    digest: Digest,
+    size: u64,
+    options: Options,
+}
+
+/// Sends a blob's bytes, then gives the worker back. A worker that failed is dropped: what its
+/// skopeo still has in its pipes is unknown.
+async fn serve_blob(
+    mut worker: Worker,
+    workers: Arc<Mutex<Vec<Worker>>>,
+    job: Job,
+    sender: mpsc::Sender<Result<Bytes, Error>>,
+    permit: OwnedSemaphorePermit,
+) {
+    match worker.send(&job, &sender).await {
+        Ok(()) => workers.lock().await.push(worker),
+        Err(e) => {
+            let object = format!("{}@{}", job.image.repository, job.digest);
+            let error = classify(&job.image.repository, object, &e.to_string(), &job.options);
+            // The reader may be gone; then nobody wants the error.
+            let _ = sender.send(Err(error)).await;
+        }
+    }
+    drop(permit);
+}
+
+impl Worker {
+    async fn send(
+        &mut self,
+        job: &Job,
+        sender: &mpsc::Sender<Result<Bytes, Error>>,
+    ) -> Result<(), containers_image_proxy::Error> {
+        let name = format!("docker://{}", job.image);
+        if !self.opened.contains_key(&name) {
+            let image = self.proxy.open_image(&name).await?;
+            self.opened.insert(name.clone(), image);
+        }
+        let image = &self.opened[&name];
+        let digest = job
+            .digest
+            .to_string()
+            .parse()
+            .map_err(|e| containers_image_proxy::Error::Other(format!("digest {}: {e}", job.digest).into()))?;
+        let stream = self.proxy.get_blob_stream(image, &digest, job.size).await?;
+        let (mut reader, driver) = stream.into_parts();
+        let pump = async {
+            loop {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk).await?;
+                if read == 0 || sender.send(Ok(chunk.into())).await.is_err() {
+                    // Closing the pipe early is how skopeo learns that nobody reads on.
+                    drop(reader);
+                    return Ok::<(), std::io::Error>(());
+                }
+            }
+        };
+        let (pumped, driven) = tokio::join!(pump, driver);
+        pumped?;
+        driven
+    }
+}
+
+async fn read_some(from: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        from.take(limit).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
+/// What skopeo's words mean. It has no error codes; these phrases are the registry client's own.
+fn classify(repository: &Repository, object: String, talk: &str, options: &Options) -> Error {
+    let detail = message(talk);
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| detail.contains(phrase));
+    let credentials = options.auth.files.first().filter(|_| options.auth.required).cloned();
+    if has(&["manifest unknown", "name unknown", "blob unknown", "not found", "404"]) {
+        Error::NotFound { object, detail }
+    } else if has(&["unauthorized", "authentication required", "denied", "forbidden", "401", "403"]) {
+        Error::Denied { object, detail, credentials }
+    } else if has(&["pinging container registry", "connection refused", "no such host", "certificate"]) {
+        Error::Unreachable { host: repository.host().to_owned(), detail }
+    } else {
+        Error::Answer { object, detail }
+    }
+}
+
+/// The text of skopeo's log line `time=… level=fatal msg="…"`, as one line.
+fn message(talk: &str) -> String {
+    let line = talk.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
+    let text = line.split_once("msg=").map_or(line, |(_, message)| message);
+    let text = text.trim().trim_matches('"').replace("\\\"", "\"");
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        for (text, good) in [
+            ("skopeo version 1.9.3\n", true),
+            ("skopeo version 1.22.0-dev commit: abc\n", true),
+            ("skopeo version 2.0.0\n", true),
+            ("skopeo version 1.8.0\n", false),
+            ("skopeo version 0.1.40\n", false),
+            ("", false),
+        ] {
+            assert_eq!(check_version(text).is_ok(), good, "{text}");
+        }
+        assert!(check_version("skopeo version 1.8.0").unwrap_err().to_string().contains("1.9"));
+    }
+
+    #[test]
+    fn the_message_of_a_log_line() {
+        let line = r#"time="2026-01-01T00:00:00Z" level=fatal msg="reading \"x\": manifest unknown""#;
+        assert_eq!(message(line), r#"reading "x": manifest unknown"#);
+    }
+}

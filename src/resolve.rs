@@ -1,0 +1,338 @@
+//! Layer 2, resolve: references × registry × platforms → [`Plan`].
+//!
+//! Every reference is asked for and classified; nothing is assumed from its looks. What is read on
+//! the way (indexes, manifests, small configs) is kept, so that fetching need not ask again.
+
+use crate::model::manifest::{DOCKER_LIST, IndexEntry, config_platform};
+use crate::model::plan::{Absent, LOCK_VERSION};
+use crate::model::{
+    Component, Descriptor, Digest, Failure, Instance, Manifest, Plan, PlannedImage, Platform, Platforms, Progress,
+    RawManifest, Reference, Release, Repository,
+};
+use crate::registry::{At, Error, Registry};
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// Indexes inside indexes deeper than this are nobody's intention.
+const MAX_DEPTH: usize = 4;
+
+/// A plan, and the bytes that were read to make it.
+pub struct Resolved {
+    /// The plan.
+    pub plan: Plan,
+    /// Manifests and configs by digest.
+    pub content: HashMap<Digest, Vec<u8>>,
+}
+
+/// Resolves every image of `release`, `jobs` at a time.
+pub async fn resolve(
+    release: &Release,
+    platforms: &Platforms,
+    registry: &dyn Registry,
+    jobs: usize,
+    progress: &dyn Progress,
+) -> Result<Resolved> {
+    let resolver = Resolver { registry, platforms, manifests: Mutex::default(), configs: Mutex::default() };
+    progress.start("Resolving", release.components.len() as u64, false);
+    let images: Vec<PlannedImage> = stream::iter(&release.components)
+        .map(|component| async {
+            let image = resolver.image(component).await;
+            let image = image.with_context(|| format!("resolving `{}`", component.reference))?;
+            progress.advance(1);
+            Ok::<_, anyhow::Error>(image)
+        })
+        .buffered(jobs.max(1))
+        .try_collect()
+        .await?;
+    progress.finish();
+    let plan = Plan { version: LOCK_VERSION, platforms: platforms.chosen().to_vec(), images };
+    let mut content: HashMap<Digest, Vec<u8>> = resolver.configs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let manifests = resolver.manifests.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for manifest in manifests.into_values().filter_map(|cell| cell.get().cloned()) {
+        content.insert(manifest.digest().clone(), manifest.bytes().to_vec());
+    }
+    Ok(Resolved { plan, content })
+}
+
+/// What every image of a plan would take if all platforms were kept, in bytes.
+pub struct Survey {
+    /// Per image of the plan: its own content, nothing shared, as today's recipe stores it.
+    pub images: Vec<u64>,
+}
+
+/// Reads the manifests that the plan leaves out and adds up sizes. An instance that the registry
+/// does not have counts nothing.
+pub async fn survey(
+    resolved: &Resolved,
+    registry: &dyn Registry,
+    jobs: usize,
+    progress: &dyn Progress,
+) -> Result<Survey> {
+    let resolver =
+        Resolver { registry, platforms: &Platforms::All, manifests: Mutex::default(), configs: Mutex::default() };
+    progress.start("Measuring all platforms", resolved.plan.images.len() as u64, false);
+    let images = stream::iter(&resolved.plan.images)
+        .map(|image| async {
+            let mut content: BTreeMap<Digest, u64> =
+                image.content().into_values().map(|d| (d.digest.clone(), d.size)).collect();
+            for absent in &image.absent {
+                match resolver.branch(image.reference.repository(), &absent.digest, None, 1).await {
+                    Ok(branch) => content.extend(branch.content()),
+                    Err(e) if matches!(e.downcast_ref::<Error>(), Some(Error::NotFound { .. })) => {}
+                    Err(e) => return Err(e).with_context(|| format!("measuring `{}`", image.reference)),
+                }
+            }
+            progress.advance(1);
+            Ok(content.into_values().sum::<u64>())
+        })
+        .buffered(jobs.max(1))
+        .try_collect()
+        .await?;
+    progress.finish();
+    Ok(Survey { images })
+}
+
+struct Resolver<'a> {
+    registry: &'a dyn Registry,
+    platforms: &'a Platforms,
+    /// Each digest is asked for once, whoever asks first.
+    manifests: Mutex<HashMap<Digest, Arc<OnceCell<Arc<RawManifest>>>>>,
+    configs: Mutex<HashMap<Digest, Vec<u8>>>,
+}
+
+/// What is kept below one index.
+#[derive(Default)]
+struct Branch {
+    nested: Vec<Descriptor>,
+    instances: Vec<Instance>,
+    absent: Vec<Absent>,
+    /// The platforms it has, for messages.
+    offers: Vec<Platform>,
+    /// Indexes inside that no runtime looks into, for messages.
+    inner_indexes: Vec<Digest>,
+}
+
+impl Branch {
+    fn content(&self) -> impl Iterator<Item = (Digest, u64)> + '_ {
+        let instances = self.instances.iter().flat_map(|i| std::iter::once(&i.manifest).chain(i.blobs()));
+        self.nested.iter().chain(instances).map(|d| (d.digest.clone(), d.size))
+    }
+
+    fn add(&mut self, other: Branch) {
+        self.nested.extend(other.nested);
+        for instance in other.instances {
+            if !self.instances.iter().any(|known| known.manifest.digest == instance.manifest.digest) {
+                self.instances.push(instance);
+            }
+        }
+        self.absent.extend(other.absent);
+        self.offers.extend(other.offers);
+        self.inner_indexes.extend(other.inner_indexes);
+    }
+}
+
+impl Resolver<'_> {
+    async fn image(&self, component: &Component) -> Result<PlannedImage> {
+        let reference = &component.reference;
+        let repository = reference.repository();
+        let top = match (reference.digest().or(component.pin.as_ref()), reference.tag()) {
+            (Some(digest), _) => self.manifest(repository, digest).await?,
+            (None, tag) => {
+                let raw = Arc::new(self.registry.manifest(repository, At::Tag(tag.unwrap_or("latest"))).await?);
+                self.cell(raw.digest()).get_or_init(|| async { raw.clone() }).await.clone()
+            }
+        };
+        let branch = match top.parse().with_context(|| format!("reading the manifest of `{reference}`"))? {
+            Manifest::Index(entries) => {
+                let branch = self.index(repository, &top, &entries, 0).await?;
+                self.require_platforms(reference, &branch)?;
+                branch
+            }
+            Manifest::Image { config, layers } => {
+                let platform = self.config_platform(repository, &top, &config).await?;
+                if let (Platforms::Some(wanted), Some(offered)) = (self.platforms, &platform) {
+                    if !wanted.iter().any(|wanted| wanted.runs(offered)) {
+                        return Err(Failure::check(format!(
+                            "this single image is for {offered}, not for {}",
+                            self.platforms
+                        ))
+                        .hint(format!("`--platform {offered}` chooses it; an index would carry several platforms"))
+                        .into());
+                    }
+                }
+                let instance = Instance { manifest: top.descriptor(), platform, config, layers };
+                Branch { instances: vec![instance], ..Branch::default() }
+            }
+        };
+        let Branch { nested, instances, mut absent, .. } = branch;
+        absent.retain(|entry| !instances.iter().any(|instance| instance.manifest.digest == entry.digest));
+        Ok(PlannedImage {
+            reference: reference.clone(),
+            found_in: component.found_in.clone(),
+            moving: reference.digest().is_none(),
+            manifest: top.descriptor(),
+            nested_indexes: nested,
+            instances,
+            absent,
+        })
+    }
+
+    /// Fails where a chosen platform has no instance.
+    fn require_platforms(&self, reference: &Reference, branch: &Branch) -> Result<()> {
+        let suits = |wanted: &&Platform| {
+            branch
+                .instances
+                .iter()
+                .any(|i| i.platform.as_ref().is_none_or(|p| wanted.rank(p).is_some() || wanted.runs(p)))
+        };
+        let missing: Vec<String> =
+            self.platforms.chosen().iter().filter(|wanted| !suits(wanted)).map(Platform::to_string).collect();
+        if missing.is_empty() && !branch.instances.is_empty() {
+            return Ok(());
+        }
+        let mut offers: Vec<String> = branch.offers.iter().map(Platform::to_string).collect();
+        offers.sort();
+        offers.dedup();
+        let offers = if offers.is_empty() { "none".to_owned() } else { offers.join(", ") };
+        let missing = if missing.is_empty() { "any platform".to_owned() } else { missing.join(", ") };
+        let mut failure = Failure::check(format!("its index has no instance for {missing}; it has: {offers}"))
+            .hint(format!("choose with `--platform`, or take `{reference}` out of the inputs"));
+        if let Some(inner) = branch.inner_indexes.first() {
+            failure = failure.hint(format!(
+                "it holds the index {inner}, which podman and CRI-O do not look into; name that digest instead, or keep all with `--all-platforms`"
+            ));
+        }
+        Err(failure.into())
+    }
+
+    /// What is kept of an index.
+    fn index<'b>(
+        &'b self,
+        repository: &'b Repository,
+        index: &'b RawManifest,
+        entries: &'b [IndexEntry],
+        depth: usize,
+    ) -> BoxFuture<'b, Result<Branch>> {
+        Box::pin(async move {
+            if depth > MAX_DEPTH {
+                return Err(
+                    Failure::check(format!("index {} is nested more than {MAX_DEPTH} deep", index.digest())).into()
+                );
+            }
+            let mut kept = vec![false; entries.len()];
+            match self.platforms {
+                Platforms::All => kept.fill(true),
+                Platforms::Some(wanted) => wanted.iter().for_each(|wanted| keep_for(wanted, index, entries, &mut kept)),
+            }
+            let mut branch = Branch::default();
+            for (entry, kept) in entries.iter().zip(kept) {
+                if entry.is_index() {
+                    branch.inner_indexes.push(entry.descriptor.digest.clone());
+                } else if !entry.is_attachment() {
+                    branch.offers.extend(entry.platform.clone());
+                }
+                if kept {
+                    let below =
+                        self.branch(repository, &entry.descriptor.digest, entry.platform.as_ref(), depth + 1).await?;
+                    branch.add(below);
+                } else {
+                    let (digest, platform) = (entry.descriptor.digest.clone(), entry.platform.clone());
+                    branch.absent.push(Absent { digest, platform });
+                }
+            }
+            Ok(branch)
+        })
+    }
+
+    /// What is kept of one entry of an index: an instance, or what an index inside has.
+    async fn branch(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        platform: Option<&Platform>,
+        depth: usize,
+    ) -> Result<Branch> {
+        let raw = self.manifest(repository, digest).await?;
+        match raw.parse().with_context(|| format!("reading {digest}"))? {
+            Manifest::Index(_) if *self.platforms != Platforms::All => {
+                Err(Failure::check(format!("its index calls {digest} an image, but that is an index")).into())
+            }
+            Manifest::Index(entries) => {
+                let mut branch = self.index(repository, &raw, &entries, depth).await?;
+                branch.nested.insert(0, raw.descriptor());
+                Ok(branch)
+            }
+            Manifest::Image { config, layers } => {
+                let platform = match platform {
+                    Some(platform) => Some(platform.clone()),
+                    None => self.config_platform(repository, &raw, &config).await?,
+                };
+                let mut branch = Branch::default();
+                let suits = |offered: &Platform| match self.platforms {
+                    Platforms::All => true,
+                    Platforms::Some(wanted) => wanted.iter().any(|w| w.runs(offered) || w.rank(offered).is_some()),
+                };
+                branch.offers.extend(platform.clone());
+                if platform.as_ref().is_none_or(suits) {
+                    branch.instances.push(Instance { manifest: raw.descriptor(), platform, config, layers });
+                } else {
+                    branch.absent.push(Absent { digest: digest.clone(), platform });
+                }
+                Ok(branch)
+            }
+        }
+    }
+
+    fn cell(&self, digest: &Digest) -> Arc<OnceCell<Arc<RawManifest>>> {
+        let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        manifests.entry(digest.clone()).or_default().clone()
+    }
+
+    async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<Arc<RawManifest>, Error> {
+        let cell = self.cell(digest);
+        let ask = || async { self.registry.manifest(repository, At::Digest(digest)).await.map(Arc::new) };
+        cell.get_or_try_init(ask).await.cloned()
+    }
+
+    /// The platform that a config names; `None` where it is no image's config or names none.
+    async fn config_platform(
+        &self,
+        repository: &Repository,
+        manifest: &RawManifest,
+        config: &Descriptor,
+    ) -> Result<Option<Platform>> {
+        if !config.is_image_config() {
+            return Ok(None);
+        }
+        let known = self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(&config.digest).cloned();
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => self.registry.small_blob(&repository.at(manifest.digest()), config).await?,
+        };
+        let platform = config_platform(&bytes).with_context(|| format!("reading the config {}", config.digest))?;
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).insert(config.digest.clone(), bytes);
+        Ok(platform)
+    }
+}
+
+/// Marks the entries that a device of `wanted` may choose: all of the best rank, so gzip and zstd
+/// twins stay together. Where none names the platform, runtimes take the first entry of an OCI index
+/// that names no platform at all. An index inside is no choice: containers/image refuses to run it.
+fn keep_for(wanted: &Platform, index: &RawManifest, entries: &[IndexEntry], kept: &mut [bool]) {
+    let rank = |entry: &IndexEntry| wanted.rank(entry.platform.as_ref()?).filter(|_| !entry.is_index());
+    if let Some(best) = entries.iter().filter_map(rank).min() {
+        for (entry, kept) in entries.iter().zip(kept) {
+            *kept |= rank(entry) == Some(best);
+        }
+        return;
+    }
+    if index.descriptor().media_type != DOCKER_LIST {
+        let nameless = |entry: &IndexEntry| entry.platform.is_none() && !entry.is_index();
+        if let Some(first) = entries.iter().position(nameless) {
+            kept[first] = true;
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The store: one pool of blobs, one view per reference, the lock and the lists beside them.
+//!
+//! Layout in `ARCHITECTURE.md`. Everything appears by rename, blobs only after their digest was
+//! checked, views only when complete, the lock last; so a run that was killed leaves nothing that
+//! the next run could take for whole.
+
+mod pool;
+mod view;
+
+pub use pool::{BlobWriter, Pool};
+pub use view::view_entries;
+
+use crate::model::plan::LOCK_VERSION;
+use crate::model::{Digest, Plan};
+use cap_std_ext::cap_std::fs::{Dir, MetadataExt, Permissions, PermissionsExt};
+use cap_std_ext::cap_tempfile::TempFile;
+use cap_std_ext::dirext::CapStdExtDirExt as _;
+use rustix::fs::{AtFlags, FlockOperation, Timespec, Timestamps};
+use std::collections::BTreeSet;
+use std::io;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// The lock.
+pub const LOCK: &str = "embed.lock.json";
+/// The alias map.
+pub const ALIASES: &str = "digest-aliases.json";
+/// `<reference>,<key>` a line, as MicroShift's documented copy script reads it.
+pub const IMAGE_LIST: &str = "image-list.txt";
+const OCI_LAYOUT: &str = "oci-layout";
+const OCI_INDEX: &str = "index.json";
+
+/// The most bytes that a lock is read of.
+pub const MAX_LOCK_SIZE: u64 = 256 * 1024 * 1024;
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused.
+    #[error("{action} `{path}` in the store")]
+    Io {
+        /// In gerund form, for example `writing`.
+        action: &'static str,
+        /// Relative to the store.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes are not those that the digest names.
+    #[error("`{wanted}`: other bytes came (sha256 of what came: {found})")]
+    WrongBytes {
+        /// The digest asked for.
+        wanted: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The blob ended early, or went on too long.
+    #[error("`{digest}`: {found} bytes came where {wanted} are announced")]
+    WrongSize {
+        /// Of the blob.
+        digest: Digest,
+        /// The size its descriptor announces.
+        wanted: u64,
+        /// Bytes that came; for a blob that is too long, those before it was given up.
+        found: u64,
+    },
+    /// Another process writes.
+    #[error("another bootc-embed is writing to this store")]
+    Busy,
+    /// The lock cannot be used.
+    #[error("the lock `{LOCK}` cannot be used: {0}")]
+    Lock(String),
+    /// There is no lock.
+    #[error("there is no `{LOCK}` in this folder, so it is no store, or one that was never finished")]
+    NotAStore,
+}
+
+impl Error {
+    /// What the user can do.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run as root, or choose a place that you may write to (`--store`, `--root`)"
+            }
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "make room and run the same command again: what is complete is not fetched twice"
+            }
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "the place is mounted read-only; choose another (`--store`, `--root`)"
+            }
+            Error::WrongBytes { .. } => "a registry, proxy or mirror on the way changes content; do not ship it",
+            Error::WrongSize { .. } => "the transfer was cut or the registry is at fault; run the same command again",
+            Error::Busy => "wait until it has finished",
+            Error::NotAStore => "`bootc-embed fetch INPUT --store DIR` makes one, or completes it",
+            Error::Io { .. } | Error::Lock(_) => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+fn io_error(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+    let path = path.as_ref().to_owned();
+    move |source| Error::Io { action, path, source }
+}
+
+/// A store that is being written. The folder is locked against other writers while this lives.
+pub struct Store {
+    dir: Dir,
+    pool: Pool,
+    mtime: i64,
+    /// Holds the lock; also what is synced at the end.
+    handle: OwnedFd,
+}
+
+/// What [`Store::publish`] took away: what an earlier set held and this one does not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Views.
+    pub views: usize,
+    /// Files of the pool.
+    pub blobs: usize,
+}
+
+impl Store {
+    /// Opens the folder `path` below `parent` to write, making it if need be. Every file gets the
+    /// modification time `mtime`, in seconds since 1970, so that equal sets are equal trees.
+    pub fn create(parent: &Dir, path: &Path, mtime: i64) -> Result<Self, Error> {
+        parent.create_dir_all(path).map_err(io_error("creating", path))?;
+        let dir = parent.open_dir(path).map_err(io_error("opening", path))?;
+        // The handle of `Dir` cannot be locked; the lock lives as long as this second one.
+        let handle = dir.reopen_as_ownedfd().map_err(io_error("opening", path))?;
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
+            Err(e) => return Err(io_error("locking", path)(e.into())),
+        }
+        let pool = Pool::create(&dir, Path::new("blobs"), mtime)?;
+        remove_leftovers(&dir)?;
+        Ok(Self { dir, pool, mtime, handle })
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Makes the store that of `plan`, whose content must be in the pool: views, lists and lock are
+    /// written, then what only an earlier set needed goes.
+    pub fn publish(&self, plan: &Plan) -> Result<Removed, Error> {
+        for descriptor in plan.content().into_values() {
+            if !self.pool.has(descriptor)? {
+                let missing = io::Error::new(io::ErrorKind::NotFound, "it is not in the pool");
+                return Err(io_error("linking to", descriptor.digest.to_string())(missing));
+            }
+        }
+        let before = read_lock(&self.dir)?;
+        for image in &plan.images {
+            view::write(&self.dir, image, self.mtime)?;
+        }
+        self.write(OCI_LAYOUT, b"{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
+        self.write(OCI_INDEX, &view::oci_index(plan))?;
+        self.write(ALIASES, &json(&plan.aliases()))?;
+        self.write(IMAGE_LIST, view::image_list(plan).as_bytes())?;
+        self.write(LOCK, &json(plan))?;
+        let removed = self.remove_unused(before.as_ref(), plan)?;
+        self.settle(plan)?;
+        Ok(removed)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        write_file(&self.dir, name, bytes, self.mtime).map_err(io_error("writing", name))
+    }
+
+    /// Removes views that only the earlier lock names, and every file of the pool that nothing names.
+    /// Other folders are left alone: the store may share its folder with other tools' files.
+    fn remove_unused(&self, before: Option<&Plan>, now: &Plan) -> Result<Removed, Error> {
+        let keys = |plan: &Plan| plan.images.iter().map(|image| image.reference.key()).collect::<BTreeSet<_>>();
+        let mut removed = Removed::default();
+        for key in before.map(keys).unwrap_or_default().difference(&keys(now)) {
+            if self.dir.try_exists(key).map_err(io_error("looking for", key))? {
+                self.dir.remove_dir_all(key).map_err(io_error("removing", key))?;
+                removed.views += 1;
+            }
+        }
+        removed.blobs = self.pool.keep_only(&now.content().into_keys().cloned().collect())?;
+        Ok(removed)
+    }
+
+    /// Gives every folder its mode and time, once nothing is written into it any more.
+    fn settle(&self, plan: &Plan) -> Result<(), Error> {
+        self.pool.settle()?;
+        for image in &plan.images {
+            settle_dir(&self.dir, Path::new(&image.reference.key()), self.mtime)?;
+        }
+        settle_dir(&self.dir, Path::new("."), self.mtime)?;
+        rustix::fs::fsync(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
+    }
+}
+
+/// Reads the lock of a finished store; `None` where there is none.
+pub fn read_lock(dir: &Dir) -> Result<Option<Plan>, Error> {
+    let file = match dir.open(LOCK) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error("reading", LOCK)(e)),
+    };
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, MAX_LOCK_SIZE), &mut bytes).map_err(io_error("reading", LOCK))?;
+    parse_lock(&bytes).map(Some)
+}
+
+/// Parses a lock.
+pub fn parse_lock(bytes: &[u8]) -> Result<Plan, Error> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let wrong = |e: serde_json::Error| Error::Lock(e.to_string());
+    let Version { version } = serde_json::from_slice(bytes).map_err(wrong)?;
+    if version != LOCK_VERSION {
+        return Err(Error::Lock(format!("it is of version {version}, this program reads version {LOCK_VERSION}")));
+    }
+    let plan: Plan = serde_json::from_slice(bytes).map_err(wrong)?;
+    if let Some(empty) = plan.images.iter().find(|image| image.instances.is_empty()) {
+        return Err(Error::Lock(format!("`{}` has no instance", empty.reference)));
+    }
+    Ok(plan)
+}
+
+/// The failure that says that a folder has no lock.
+pub fn lock_missing(store: &Path) -> anyhow::Error {
+    anyhow::Error::from(Error::NotAStore).context(format!("opening the store `{}`", store.display()))
+}
+
+/// The lock as text: what `embed.lock.json` holds.
+pub fn lock_text(plan: &Plan) -> Vec<u8> {
+    json(plan)
+}
+
+/// Pretty JSON with a newline at the end. The values are this program's own, so this cannot fail.
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Writes a file that appears whole or not at all, mode 0644.
+fn write_file(dir: &Dir, name: &str, bytes: &[u8], mtime: i64) -> io::Result<()> {
+    let mut file = TempFile::new(dir)?;
+    file.write_all(bytes)?;
+    finish_file(file, name, mtime)
+}
+
+fn finish_file(file: TempFile<'_>, name: &str, mtime: i64) -> io::Result<()> {
+    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
+    rustix::fs::futimens(file.as_file(), &times(mtime))?;
+    file.as_file().sync_all()?;
+    file.replace(name)
+}
+
+fn times(mtime: i64) -> Timestamps {
+    let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn settle_dir(parent: &Dir, path: &Path, mtime: i64) -> Result<(), Error> {
+    let settle = || {
+        if parent.metadata(path)?.mode() & 0o7777 != 0o755 {
+            parent.set_permissions(path, Permissions::from_mode(0o755))?;
+        }
+        rustix::fs::utimensat(parent, path, &times(mtime), AtFlags::empty()).map_err(io::Error::from)
+    };
+    settle().map_err(io_error("finishing", path))
+}
+
+/// Removes what a killed run left between giving a file a temporary name and its own.
+fn remove_leftovers(dir: &Dir) -> Result<(), Error> {
+    for entry in dir.entries().map_err(io_error("listing", "."))? {
+        let name = entry.map_err(io_error("listing", "."))?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if is_temporary(name) {
+            dir.remove_file(name).map_err(io_error("removing", name))?;
+        } else if name.starts_with(view::TEMPORARY) {
+            dir.remove_dir_all(name).map_err(io_error("removing", name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is of the form that `cap-tempfile` gives: a UUID.
+fn is_temporary(name: &str) -> bool {
+    let dashes: Vec<usize> = name.match_indices('-').map(|(at, _)| at).collect();
+    name.len() == 36 && dashes == [8, 13, 18, 23] && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
