@@ -114,12 +114,12 @@ impl Fetch<'_> {
             self.progress.advance(descriptor.size);
             return Ok(());
         }
-        if let Some(cache) = self.cache {
-            if pool.take_from(cache, descriptor)? {
-                counters.from_cache.fetch_add(1, Relaxed);
-                self.progress.advance(descriptor.size);
-                return Ok(());
-            }
+        if let Some(cache) = self.cache
+            && pool.take_from(cache, descriptor)?
+        {
+            counters.from_cache.fetch_add(1, Relaxed);
+            self.progress.advance(descriptor.size);
+            return Ok(());
         }
         let mut stream = self.registry.blob(&item.image, descriptor).await?;
         let mut writer = pool.writer(descriptor)?;

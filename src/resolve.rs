@@ -153,15 +153,13 @@ impl Resolver<'_> {
             }
             Manifest::Image { config, layers } => {
                 let platform = self.config_platform(repository, &top, &config).await?;
-                if let (Platforms::Some(wanted), Some(offered)) = (self.platforms, &platform) {
-                    if !wanted.iter().any(|wanted| wanted.runs(offered)) {
-                        return Err(Failure::check(format!(
-                            "this single image is for {offered}, not for {}",
-                            self.platforms
-                        ))
+                if let (Platforms::Some(wanted), Some(offered)) = (self.platforms, &platform)
+                    && !wanted.iter().any(|wanted| wanted.runs(offered))
+                {
+                    let platforms = self.platforms;
+                    return Err(Failure::check(format!("this single image is for {offered}, not for {platforms}"))
                         .hint(format!("`--platform {offered}` chooses it; an index would carry several platforms"))
                         .into());
-                    }
                 }
                 let instance = Instance { manifest: top.descriptor(), platform, config, layers };
                 Branch { instances: vec![instance], ..Branch::default() }

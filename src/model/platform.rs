@@ -61,9 +61,8 @@ impl Platform {
         }
         let variant = offered.variant.as_deref().filter(|v| !v.is_empty());
         match (self.architecture.as_str(), self.variant.as_deref(), variant) {
-            ("arm64", None | Some("v8"), None | Some("v8")) => Some(0),
-            // No variant asked for means any device of this architecture: each finds its own.
-            ("arm", None, _) => Some(0),
+            // For arm, no variant asked for means any device: each finds its own.
+            ("arm64", None | Some("v8"), None | Some("v8")) | ("arm", None, _) => Some(0),
             ("arm", Some(wanted), offered) => {
                 let from = ARM_VARIANTS.iter().position(|v| *v == wanted);
                 match (from, offered) {
@@ -101,8 +100,10 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let parts: Vec<&str> = text.split('/').collect();
-        let word =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let word = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| word(part)) {
             return Err(PlatformError(text.to_owned()));
         }
