@@ -69,11 +69,11 @@ pub struct Emitted {
     pub warnings: Vec<String>,
 }
 
-/// What templates can say of an image: `name` as `image-list.txt` has it, `stored_name` as
-/// containers-storage has it, the key of its view, its digest, and whether it is named by a tag.
+/// What templates can say of an image: its reference as `name`, the name that containers-storage
+/// gives it, the key of its view, its digest, and whether it is named by a tag.
 fn image_values(image: &PlannedImage) -> Value {
     context! {
-        name => image.reference.listed_name(),
+        name => image.reference.to_string(),
         stored_name => image.reference.stored_name(),
         key => image.reference.key(),
         digest => image.manifest.digest.to_string(),
@@ -137,10 +137,10 @@ fn blueprint_collisions(plan: &Plan) -> Vec<String> {
     let mut instances: BTreeMap<_, BTreeMap<_, String>> = BTreeMap::new();
     for image in &plan.images {
         for instance in &image.instances {
-            configs.entry(&instance.config.digest).or_default().insert(image.reference.listed_name());
+            configs.entry(&instance.config.digest).or_default().insert(image.reference.to_string());
             if image.is_index() {
                 let lists = instances.entry(&instance.manifest.digest).or_default();
-                lists.insert(&image.manifest.digest, image.reference.listed_name());
+                lists.insert(&image.manifest.digest, image.reference.to_string());
             }
         }
     }

@@ -117,30 +117,20 @@ impl Reference {
     }
 
     /// The name under which containers-storage keeps this image: what `pinned_images` must match.
-    ///
-    /// A digest wins over a tag: containers/image drops the tag of `repo:tag@digest`.
+    /// The reference with Docker Hub's short forms written out and `latest` where it has no tag.
     pub fn stored_name(&self) -> String {
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => format!("{}@{digest}", self.repository),
-            (None, Some(tag)) => format!("{}:{tag}", self.repository),
-            // `parse` gives every reference a tag or a digest.
-            (None, None) => self.repository.to_string(),
-        }
+        let tag = self.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+        format!("{}{tag}{digest}", self.repository)
     }
 
-    /// The name of the view of this reference: hex sha256 of the listed name *and a newline*,
+    /// The name of the view of this reference: hex sha256 of the reference *and a newline*,
     /// as MicroShift's documented recipe computes it with `echo … | sha256sum`.
     pub fn key(&self) -> String {
         let mut hasher = Hasher::default();
-        hasher.update(self.listed_name().as_bytes());
+        hasher.update(self.text.as_bytes());
         hasher.update(b"\n");
         hasher.finish().hex().to_owned()
-    }
-
-    /// The name that `image-list.txt` carries and skopeo imports under: the reference as written,
-    /// save that the tag goes where there is a digest too, because containers-storage refuses both.
-    pub fn listed_name(&self) -> String {
-        if self.digest.is_some() && self.tag.is_some() { self.stored_name() } else { self.text.clone() }
     }
 }
 
@@ -211,7 +201,7 @@ mod tests {
         let both = format!("quay.io/a/b:v1@sha256:{HEX}");
         for (text, host, path, tag, has_digest, stored) in [
             (digest.as_str(), "quay.io", "a/b", None, true, digest.as_str()),
-            (both.as_str(), "quay.io", "a/b", Some("v1"), true, digest.as_str()),
+            (both.as_str(), "quay.io", "a/b", Some("v1"), true, both.as_str()),
             ("127.0.0.1:5000/x:v2", "127.0.0.1:5000", "x", Some("v2"), false, "127.0.0.1:5000/x:v2"),
             ("localhost/x", "localhost", "x", Some("latest"), false, "localhost/x:latest"),
             (

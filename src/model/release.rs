@@ -43,9 +43,9 @@ pub struct Release {
 }
 
 impl Release {
-    /// Adds a reference, or only its origin where the same image name is already known.
+    /// Adds a reference, or only its origin where the reference is already known.
     pub fn add(&mut self, reference: Reference, origin: Origin, pin: Option<Digest>) {
-        let position = *self.positions.entry(reference.listed_name()).or_insert(self.components.len());
+        let position = *self.positions.entry(reference.to_string()).or_insert(self.components.len());
         match self.components.get_mut(position) {
             Some(component) => {
                 if !component.found_in.contains(&origin) {
@@ -76,10 +76,9 @@ mod tests {
         let origin = |key: &str| Origin { file: "release-x86_64.json".into(), key: key.into() };
         let hex = "0".repeat(64);
         let by_digest: Reference = format!("quay.io/a/b@sha256:{hex}").parse().unwrap();
-        let with_tag: Reference = format!("quay.io/a/b:v1@sha256:{hex}").parse().unwrap();
         let mut release = Release::default();
         release.add(by_digest.clone(), origin("images.one"), None);
-        release.add(with_tag, origin("images.two"), None);
+        release.add(by_digest.clone(), origin("images.two"), None);
         release.add(by_digest, origin("images.one"), None);
         assert_eq!(release.components.len(), 1);
         let keys: Vec<&str> = release.components[0].found_in.iter().map(|o| o.key.as_str()).collect();

@@ -74,7 +74,7 @@ pub(super) fn image_list(plan: &Plan) -> String {
     let mut text = String::new();
     for image in &plan.images {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{},{}", image.reference.listed_name(), image.reference.key());
+        let _ = writeln!(text, "{},{}", image.reference.to_string(), image.reference.key());
     }
     text
 }
@@ -89,7 +89,7 @@ pub(super) fn oci_index(plan: &Plan) -> Vec<u8> {
                 "mediaType": image.manifest.media_type,
                 "digest": image.manifest.digest,
                 "size": image.manifest.size,
-                "annotations": { "org.opencontainers.image.ref.name": image.reference.listed_name() },
+                "annotations": { "org.opencontainers.image.ref.name": image.reference.to_string() },
             })
         })
         .collect();
