@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bootc_embed::cli::main()
+    bootc_embed::cli::run(std::env::args_os())
 }

@@ -15,6 +15,7 @@ mod size;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use printer::Printer;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use list::ListReport;
@@ -70,9 +71,16 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Runs the program on its command line.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+/// Runs the program on a command line, its own name first.
+pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and versions come this way too, with exit code 0. If nobody reads them, so be it.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
     let printer = Printer::new(cli.format, cli.quiet);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -74,7 +74,7 @@ pub(super) fn image_list(plan: &Plan) -> String {
     let mut text = String::new();
     for image in &plan.images {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{},{}", image.reference.to_string(), image.reference.key());
+        let _ = writeln!(text, "{},{}", image.reference, image.reference.key());
     }
     text
 }
