@@ -37,6 +37,9 @@ pub fn overlay(plan: &Plan) -> (Vec<Pin<'_>>, Vec<String>) {
             continue;
         }
         let image = images[0];
+        if image.found_in.iter().all(|origin| is_no_image_field(&origin.key)) {
+            continue;
+        }
         match plan.platforms.as_slice() {
             [platform] => match image.instance_for(platform) {
                 Some(instance) if image.is_index() => pins.push(Pin { name, digest: &instance.manifest.digest }),

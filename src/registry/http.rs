@@ -104,7 +104,7 @@ impl Http {
         let url = format!("{scheme}://{}/v2/{}/{path}", api_host(repository.host()), repository.path());
         let slot = lock(&self.authorizations).entry(repository.clone()).or_default().clone();
         let known = slot.lock().await.clone();
-        let response = self.send(&url, accept, known.as_ref(), repository).await?;
+        let response = self.send(&url, accept, known.as_ref(), repository, object).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return expect_ok(response, object, None).await;
         }
@@ -119,7 +119,7 @@ impl Http {
             slot.clone()
         };
         let Some(fresh) = fresh else { return expect_ok(response, object, file).await };
-        let response = self.send(&url, accept, Some(&fresh), repository).await?;
+        let response = self.send(&url, accept, Some(&fresh), repository, object).await?;
         expect_ok(response, object, file).await
     }
 
@@ -129,6 +129,7 @@ impl Http {
         accept: Option<&str>,
         authorization: Option<&HeaderValue>,
         repository: &Repository,
+        object: &str,
     ) -> Result<Response, Error> {
         let mut request = self.client.get(url);
         if let Some(accept) = accept {
@@ -137,7 +138,7 @@ impl Http {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        request.send().await.map_err(|e| unreachable(repository.host(), &e))
+        request.send().await.map_err(|e| failed_request(repository.host(), object, &e))
     }
 
     /// The value of `Authorization` that answers a 401; `None` where there is nothing to answer with.
@@ -201,7 +202,7 @@ impl Http {
         let exchange = client.auth(&image, auth, oci_client::RegistryOperation::Pull);
         match tokio::time::timeout(TOKEN_TIMEOUT, exchange).await {
             Ok(Ok(token)) => Ok(token),
-            Ok(Err(oci_client::errors::OciDistributionError::RequestError(e))) => Err(unreachable(host, &e)),
+            Ok(Err(oci_client::errors::OciDistributionError::RequestError(e))) => Err(failed_request(host, object, &e)),
             Ok(Err(e)) => Err(denied(one_line(&e.to_string()))),
             Err(_) => Err(denied("the registry's token service does not answer".to_owned())),
         }
@@ -320,8 +321,16 @@ fn one_line(text: &str) -> String {
     line.trim().to_owned()
 }
 
-fn unreachable(host: &str, error: &reqwest::Error) -> Error {
-    Error::Unreachable { host: host.to_owned(), detail: chain(error) }
+/// A request that got no answer: nobody there, a redirect that is not followed, or a broken connection.
+fn failed_request(host: &str, object: &str, error: &reqwest::Error) -> Error {
+    let (object, detail) = (object.to_owned(), chain(error));
+    if error.is_redirect() {
+        Error::Answer { object, detail }
+    } else if error.is_connect() || error.is_timeout() {
+        Error::Unreachable { host: host.to_owned(), detail }
+    } else {
+        Error::Interrupted { object, detail }
+    }
 }
 
 /// An error of the HTTP library with its causes; its own message leaves them out and repeats the URL.

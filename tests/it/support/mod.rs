@@ -1,0 +1,11 @@
+//! What tests are made of: content, real programs, and ways to look at results.
+
+pub mod busybox;
+pub mod command;
+pub mod docker_registry;
+pub mod fixture;
+pub mod memory;
+pub mod registry;
+pub mod rpm;
+pub mod storage;
+pub mod tree;

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Installs the programs that the tests run, on Debian or Fedora. Does nothing where all are there.
+set -eu
+
+missing=
+for program in skopeo podman buildah docker-registry runc rpmbuild htpasswd openssl jq; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
+done
+[ -n "$missing" ] || exit 0
+echo "tests/setup.sh: installing what is missing:$missing"
+
+sudo=
+[ "$(id -u)" -eq 0 ] || sudo=sudo
+
+if command -v apt-get >/dev/null 2>&1; then
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        skopeo podman buildah docker-registry crun runc conmon containernetworking-plugins \
+        rpm apache2-utils openssl jq ca-certificates
+elif command -v dnf >/dev/null 2>&1; then
+    $sudo dnf -y -q install \
+        skopeo podman buildah docker-distribution crun runc rpm-build httpd-tools openssl jq dpkg apt
+    # Fedora calls the same program `registry`.
+    command -v docker-registry >/dev/null 2>&1 || $sudo ln -s /usr/bin/registry /usr/local/bin/docker-registry
+else
+    echo "tests/setup.sh: neither apt-get nor dnf is here; install yourself:$missing" >&2
+    exit 1
+fi
