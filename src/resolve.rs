@@ -266,6 +266,8 @@ impl Resolver<'_> {
             Manifest::Image { config, layers } => {
                 let platform = match platform {
                     Some(platform) => Some(platform.clone()),
+                    // Nothing has to be chosen, so nobody needs to know.
+                    None if *self.platforms == Platforms::All => None,
                     None => self.config_platform(repository, &raw, &config).await?,
                 };
                 let mut branch = Branch::default();

@@ -151,8 +151,9 @@ fn text(report: &PlanReport) -> String {
         table.add_row(row(short(&image.reference), &kind, &image.sizes));
     }
     table.add_row(row(format!("{} images, each blob once", report.images.len()), "", &report.total));
-    for column in 2..6 {
-        if let Some(column) = table.column_mut(column) {
+    for (position, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if position >= 2 {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }

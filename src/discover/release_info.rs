@@ -144,6 +144,7 @@ impl Files {
                     "MicroShift's packages `microshift-release-info`, `microshift-olm-release-info`, … carry them",
                 )
             } else {
+                self.architectures.sort_unstable();
                 let have = self.architectures.join(" and ");
                 Failure::usage(format!("{place} holds release-info for {have}, the set is for {platforms}"))
                     .hint("choose the platform with `--platform`")

@@ -6,6 +6,7 @@ use crate::model::{Failure, Platforms, Release};
 use anyhow::{Context as _, Result};
 use cap_std_ext::RootDir;
 use cap_std_ext::cap_std::ambient_authority;
+use cap_std_ext::cap_std::fs::Dir;
 use serde::Deserialize;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
@@ -49,17 +50,16 @@ fn open(path: &Path) -> Result<RootDir> {
 
 /// The names in a folder of the root, sorted; none where there is no such folder.
 fn names(root: &RootDir, dir: &str) -> Result<Vec<String>> {
-    let entries = match root.read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).with_context(|| format!("listing `/{dir}`")),
+    let list = || -> io::Result<Vec<String>> {
+        let Some(folder) = root.open_optional(dir)? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in Dir::from_std_file(folder).entries()? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.with_context(|| format!("listing `/{dir}`"))?.file_name().into_string().ok());
-    }
-    names.sort();
-    Ok(names)
+    list().with_context(|| format!("listing `/{dir}`"))
 }
 
 fn read(root: &RootDir, path: &str) -> io::Result<Vec<u8>> {

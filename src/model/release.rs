@@ -23,6 +23,7 @@ impl fmt::Display for Origin {
 
 /// One image of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Component {
     /// What the workload names.
     pub reference: Reference,

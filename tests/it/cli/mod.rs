@@ -1,1 +1,6 @@
 //! The program as it is typed: its output, its errors and their exit codes.
+
+mod bad_input;
+mod discover;
+mod output;
+mod samples;

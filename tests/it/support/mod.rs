@@ -8,4 +8,5 @@ pub mod memory;
 pub mod registry;
 pub mod rpm;
 pub mod storage;
+pub mod tool;
 pub mod tree;

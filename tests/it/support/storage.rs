@@ -12,6 +12,9 @@ use tempfile::TempDir;
 const DRIVER: &str = "overlay";
 
 /// A containers-storage of its own with its own HOME. It vanishes with this value.
+///
+/// One thing stays outside: where a blob was last seen, which containers/image writes down in
+/// `/var/lib/containers/cache` for root whatever it is told. It matters to pushes only.
 pub struct Storage {
     directory: TempDir,
 }
@@ -73,10 +76,19 @@ impl Storage {
 
     /// podman.
     pub fn podman(&self) -> Command {
-        let mut podman = self.command("podman");
-        podman.arg("--root").arg(self.path("graph")).arg("--runroot").arg(self.path("run"));
-        podman.args(["--storage-driver", DRIVER]);
-        podman
+        self.engine("podman")
+    }
+
+    /// buildah.
+    pub fn buildah(&self) -> Command {
+        self.engine("buildah")
+    }
+
+    fn engine(&self, name: &str) -> Command {
+        let mut engine = self.command(name);
+        engine.arg("--root").arg(self.path("graph")).arg("--runroot").arg(self.path("run"));
+        engine.args(["--storage-driver", DRIVER]);
+        engine
     }
 
     /// The names that images have here, sorted.
@@ -126,7 +138,8 @@ impl Storage {
     /// Runs a container without a network and without fetching anything.
     pub fn run(&self, reference: &str, words: &[&str]) -> Finished {
         let mut podman = self.podman();
-        podman.args(["--runtime", "runc", "run", "--rm", "--pull=never", "--network=none", reference]);
+        podman.args(["--runtime", "runc", "--runtime-flag"]).arg(format!("root={}", self.path("run/runc").display()));
+        podman.args(["run", "--rm", "--pull=never", "--network=none", reference]);
         run(podman.args(words))
     }
 

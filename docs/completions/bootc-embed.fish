@@ -1,0 +1,116 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_bootc_embed_global_optspecs
+    string join \n format= q/quiet h/help V/version
+end
+
+function __fish_bootc_embed_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_bootc_embed_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_bootc_embed_using_subcommand
+    set -l cmd (__fish_bootc_embed_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s V -l version -d 'Print version'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "fetch" -d 'Fill a store, and nothing else'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -d 'The root of the image that is being built' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l store -d 'The store, as a path inside of the root' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s o -l output -d 'Write the lock there; `fetch --locked` takes it' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l locked -d 'Take exactly what this lock says: no tag is looked up, and a byte that differs is an error' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l store -d 'The folder to fill' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l lock -d 'The lock of the set' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l store -d 'The store of the set' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l embedded-at -d 'Where the store will be in the image' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s o -l output -d 'A file, or for what has several files a folder, where they get the paths they have in an image. [default: standard output]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l store -d 'The store' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l listen -d 'Address and port; port 0 lets the system choose. Nothing asks who connects' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

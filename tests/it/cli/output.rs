@@ -1,0 +1,178 @@
+//! What verbs print when all goes well: text, JSON, budgets, exit codes, quiet, a closed pipe.
+
+use crate::support::command::{Finished, run};
+use crate::support::fixture::{Compression, Format, Image, Index, Layer, Repository, Spelling};
+use crate::support::registry::FaultyRegistry;
+use crate::support::tool::bootc_embed;
+use serde_json::Value;
+use std::fs;
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// A registry with two indexes that share a layer, and a folder to work in.
+struct Rig {
+    registry: FaultyRegistry,
+    folder: TempDir,
+    references: Vec<String>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let base = |platform: &str| Layer::new(&[("base", platform.repeat(2000).as_bytes())], Compression::None);
+        let repositories = ["web", "database"].map(|name| {
+            let instances = ["linux/amd64", "linux/arm64", "linux/s390x"].map(|platform| {
+                let own = Layer::new(&[(name, format!("{name} {platform}").repeat(900).as_bytes())], Compression::None);
+                Image::new(platform).layer(&base(platform)).layer(&own).build()
+            });
+            let index = Index::new(Format::Oci).instances(&instances).spelling(Spelling::TABS).build();
+            Repository::new(name).instances(&instances).index(&index).tag("v1", &index)
+        });
+        let registry = FaultyRegistry::start(&repositories);
+        let web = repositories[0].manifests.last().expect("an index");
+        let references =
+            vec![repositories[0].pinned(registry.address(), web), repositories[1].tagged(registry.address(), "v1")];
+        Self { registry, folder: tempfile::tempdir().expect("a folder can be made"), references }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        let registry = ["--platform", "linux/amd64", "--tls-verify=false"];
+        let mut command = bootc_embed(self.folder.path());
+        command.current_dir(self.folder.path()).args(arguments).args(&self.references).args(registry);
+        run(&mut command)
+    }
+
+    /// Text that does not depend on the port.
+    fn stable(&self, text: &str) -> String {
+        let port = self.registry.address().rsplit(':').next().expect("a port").len();
+        text.replace(self.registry.address(), &format!("127.0.0.1:{}", "9".repeat(port)))
+    }
+}
+
+#[test]
+fn plan_in_text_and_json() {
+    let rig = Rig::new();
+    let planned = rig.run(&["plan"]).success();
+    // The ports that systems choose have five digits, so the table is always as wide.
+    insta::assert_snapshot!(rig.stable(&planned.text()));
+    assert!(planned.errors.contains("warning: ") && planned.errors.contains("is a tag"), "{planned}");
+    let json: Value = serde_json::from_slice(&rig.run(&["plan", "--format", "json"]).success().output).unwrap();
+    let (rows, total) = (json["images"].as_array().unwrap(), &json["total"]);
+    let sum = |field: &str| rows.iter().map(|row| row[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("nativeBytes") - sum("sharedBytes"), total["nativeBytes"].as_u64().unwrap());
+    assert_eq!(sum("savedBytes"), total["savedBytes"].as_u64().unwrap());
+    assert_eq!(sum("allPlatformsBytes") - sum("savedBytes"), total["nativeBytes"].as_u64().unwrap());
+    assert_eq!((&rows[0]["kind"], &rows[1]["moving"]), (&Value::from("index"), &Value::from(true)));
+    assert!(rows[1]["sharedBytes"].as_u64().unwrap() > 20_000, "the base layer is shared");
+}
+
+#[test]
+fn a_budget_is_kept_before_a_blob_is_fetched() {
+    let rig = Rig::new();
+    rig.run(&["plan", "--max-size", "1GiB"]).success();
+    rig.registry.take_seen();
+    for arguments in [
+        ["plan", "--max-size", "10kB", "-o", "lock.json"].as_slice(),
+        &["fetch", "--max-size", "10kB", "--store", "store"],
+        &["embed", "--max-size", "10kB", "--root", "root"],
+    ] {
+        rig.run(arguments).fails_with(1).says("the budget is 9.8 KiB").says("hint: ");
+    }
+    assert_eq!(rig.registry.blob_requests(), 0);
+    for name in ["lock.json", "store", "root"] {
+        assert!(!rig.folder.path().join(name).exists(), "{name} was written");
+    }
+}
+
+#[test]
+fn embed_into_a_root_with_and_without_crio() {
+    let rig = Rig::new();
+    fs::create_dir_all(rig.folder.path().join("with/etc/crio/crio.conf.d")).unwrap();
+    let embedded = rig.run(&["embed", "--root", "with"]).success();
+    insta::assert_snapshot!(embedded.text().lines().filter(|l| !l.contains("stored") && !l.contains("fetched")).collect::<Vec<_>>().join("\n"), @r"
+    2 images in /usr/lib/bootc-embed for linux/amd64
+      wrote    /usr/libexec/bootc-embed/import
+      wrote    /usr/lib/systemd/system/bootc-embed-import.service
+      wrote    /usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service
+      wrote    /etc/crio/crio.conf.d/50-bootc-embed.conf
+    ");
+    let root = rig.folder.path().join("with");
+    let link = fs::read_link(root.join("usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service"));
+    assert_eq!(link.unwrap().to_str().unwrap(), "../bootc-embed-import.service");
+    let pins: toml::Table =
+        fs::read_to_string(root.join("etc/crio/crio.conf.d/50-bootc-embed.conf")).unwrap().parse().unwrap();
+    let pinned: Vec<&str> =
+        pins["crio"]["image"]["pinned_images"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    assert_eq!(pinned, rig.references);
+
+    let report: Value =
+        serde_json::from_slice(&rig.run(&["embed", "--root", "without", "--format", "json"]).success().output).unwrap();
+    assert_eq!((report["images"].as_u64(), report["emitted"].as_array().unwrap().len()), (Some(2), 3));
+    assert!(!rig.folder.path().join("without/etc").exists(), "a root without CRI-O gets no pins");
+}
+
+#[test]
+fn fetch_by_a_lock_needs_neither_tags_nor_inputs() {
+    let rig = Rig::new();
+    rig.run(&["plan", "-o", "lock.json"]).success().says("next: `bootc-embed fetch --locked lock.json");
+    rig.registry.take_seen();
+    let fetch = |store: &str| {
+        let arguments = ["fetch", "--locked", "lock.json", "--tls-verify=false", "--format", "json", "--store", store];
+        run(bootc_embed(rig.folder.path()).current_dir(rig.folder.path()).args(arguments))
+    };
+    let report: Value = serde_json::from_slice(&fetch("store").success().output).unwrap();
+    assert_eq!(report["fetched"], 5, "two configs, two own layers, one shared: {report}");
+    let seen = rig.registry.take_seen();
+    assert!(seen.iter().all(|seen| !seen.path.contains("/v1")), "a tag was looked up: {seen:#?}");
+    assert_eq!(
+        fs::read(rig.folder.path().join("lock.json")).unwrap(),
+        fs::read(rig.folder.path().join("store/embed.lock.json")).unwrap()
+    );
+    let again: Value = serde_json::from_slice(&fetch("store").success().output).unwrap();
+    assert_eq!((again["fetched"].as_u64(), rig.registry.take_seen().len()), (Some(0), 0), "nothing is asked for");
+    // A lock is an input too: its tags stay what they were.
+    let listed =
+        run(bootc_embed(rig.folder.path()).current_dir(rig.folder.path()).args(["list", "lock.json"])).success();
+    assert!(listed.text().contains("database:v1"));
+}
+
+#[test]
+fn quiet_says_nothing_and_a_closed_pipe_is_no_error() {
+    let rig = Rig::new();
+    let finished = rig.run(&["--quiet", "plan"]).success();
+    assert_eq!(finished.errors, "");
+    let mut list = bootc_embed(rig.folder.path());
+    list.arg("list").args(&rig.references).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = list.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    assert_eq!(child.wait().expect("the program ends").code(), Some(0));
+}
+
+#[test]
+fn emit_prints_one_file_or_writes_a_tree() {
+    let rig = Rig::new();
+    rig.run(&["fetch", "--store", "store"]).success();
+    let emit = |arguments: &[&str]| {
+        let mut command = bootc_embed(rig.folder.path());
+        run(command.current_dir(rig.folder.path()).arg("emit").args(arguments)).success()
+    };
+    let map = emit(&["alias-map", "--store", "store"]);
+    assert_eq!(map.output, fs::read(rig.folder.path().join("store/digest-aliases.json")).unwrap());
+    emit(&["blueprint", "--lock", "store/embed.lock.json", "-o", "set.toml"]);
+    let blueprint: toml::Table = fs::read_to_string(rig.folder.path().join("set.toml")).unwrap().parse().unwrap();
+    assert_eq!(blueprint["containers"].as_array().unwrap().len(), 2);
+    let printed = emit(&["import-unit"]).text();
+    assert!(printed.contains("==> /usr/libexec/bootc-embed/import <=="), "{printed}");
+    emit(&[
+        "import-unit",
+        "crio-pins",
+        "--store",
+        "store",
+        "--embedded-at",
+        "/usr/lib/containers/storage",
+        "-o",
+        "tree",
+    ]);
+    let script = fs::read_to_string(rig.folder.path().join("tree/usr/libexec/bootc-embed/import")).unwrap();
+    assert!(script.contains("store=${BOOTC_EMBED_STORE:-/usr/lib/containers/storage}"), "{script}");
+    assert!(rig.folder.path().join("tree/etc/crio/crio.conf.d/50-bootc-embed.conf").is_file());
+}
