@@ -30,7 +30,7 @@ fn main() -> Result<ExitCode> {
     let address = listener.local_addr()?.to_string();
     let references = make_images(&layout, &address)?;
     let (stop, registry) = start_registry(&layout, listener)?;
-    println!("serving at http://{address}");
+    anstream::println!("serving at http://{address}");
 
     heading("2. A release-info RPM that names them by the digest of their index");
     make_rpm(&rpm, &references)?;
@@ -51,9 +51,9 @@ fn main() -> Result<ExitCode> {
     let store = root.join("usr/lib/bootc-embed");
     let aliases: AliasMap = serde_json::from_slice(&std::fs::read(store.join("digest-aliases.json"))?)?;
     for alias in &aliases.aliases {
-        println!("{}", alias.reference);
+        anstream::println!("{}", alias.reference);
         for (platform, digest) in &alias.instances {
-            println!("    {platform} -> {digest}");
+            anstream::println!("    {platform} -> {digest}");
         }
     }
 
@@ -61,15 +61,15 @@ fn main() -> Result<ExitCode> {
     drop(stop);
     registry.join().map_err(|_| anyhow::anyhow!("the registry panicked"))??;
     match import(&store, &aliases.aliases[0].reference, &platform, work.path())? {
-        Some(line) => println!("{line}"),
-        None => println!("skopeo is not installed; with it, the view would now be imported and looked up"),
+        Some(line) => anstream::println!("{line}"),
+        None => anstream::println!("skopeo is not installed; with it, the view would now be imported and looked up"),
     }
-    println!("\nDone. In a Containerfile this is one line: RUN bootc-embed embed");
+    anstream::println!("\nDone. In a Containerfile this is one line: RUN bootc-embed embed");
     Ok(ExitCode::SUCCESS)
 }
 
 fn heading(text: &str) {
-    println!("\n\x1b[1m{text}\x1b[0m");
+    anstream::println!("\n\x1b[1m{text}\x1b[0m");
 }
 
 /// Runs the program as a user would, in this process.

@@ -68,7 +68,7 @@ impl Fetch<'_> {
     /// Completes the store. Nothing is published before all of it is there.
     pub async fn run(&self) -> Result<Summary> {
         let items = items(self.plan);
-        let bytes = items.iter().map(|item| item.descriptor.size).sum();
+        let bytes = self.plan.size();
         let counters = Counters::default();
         self.progress.start("Fetching", bytes, true);
         stream::iter(items.iter().map(Ok))

@@ -86,7 +86,7 @@ pub async fn survey(
                 }
             }
             progress.advance(1);
-            Ok(content.into_values().sum::<u64>())
+            Ok(content.into_values().fold(0, u64::saturating_add))
         })
         .buffered(jobs.max(1))
         .try_collect()

@@ -110,23 +110,21 @@ pub fn report(plan: &Plan, survey: &Survey) -> PlanReport {
     let mut total = Sizes::default();
     let mut images = Vec::new();
     for (image, all) in plan.images.iter().zip(&survey.images) {
-        let (mut native, mut shared) = (0, 0);
+        let (mut own, mut shared) = (0_u64, 0_u64);
         for (digest, descriptor) in image.content() {
-            native += descriptor.size;
-            if !seen.insert(digest) {
-                shared += descriptor.size;
-            }
+            let sum = if seen.insert(digest) { &mut own } else { &mut shared };
+            *sum = sum.saturating_add(descriptor.size);
         }
         let sizes = Sizes {
-            native_bytes: native,
+            native_bytes: own.saturating_add(shared),
             shared_bytes: shared,
             all_platforms_bytes: *all,
-            saved_bytes: all.saturating_sub(native - shared),
+            saved_bytes: all.saturating_sub(own),
         };
-        total.native_bytes += native - shared;
-        total.shared_bytes += shared;
-        total.all_platforms_bytes += all;
-        total.saved_bytes += sizes.saved_bytes;
+        total.native_bytes = total.native_bytes.saturating_add(own);
+        total.shared_bytes = total.shared_bytes.saturating_add(shared);
+        total.all_platforms_bytes = total.all_platforms_bytes.saturating_add(*all);
+        total.saved_bytes = total.saved_bytes.saturating_add(sizes.saved_bytes);
         images.push(PlanRow {
             reference: image.reference.clone(),
             digest: image.manifest.digest.clone(),

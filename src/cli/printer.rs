@@ -1,7 +1,7 @@
 //! `Printer`: owns standard output, standard error and the progress bar.
 //!
 //! Results go to standard output, talk to standard error. Bars are drawn only on a terminal; elsewhere
-//! a stage is a line when it begins.
+//! a stage is a line when it begins, and one every ten seconds.
 
 use super::Format;
 use super::errors::BrokenPipe;
@@ -12,18 +12,47 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a stage says how far it is where no bar can be drawn.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Prints.
 pub struct Printer {
     format: Format,
     quiet: bool,
     bar: Mutex<Option<ProgressBar>>,
+    stage: Mutex<Option<Stage>>,
+}
+
+/// A stage whose progress is told in lines.
+struct Stage {
+    title: String,
+    total: u64,
+    done: u64,
+    bytes: bool,
+    reported: Instant,
+}
+
+impl Stage {
+    fn amount(&self, amount: u64) -> String {
+        match (self.bytes, amount) {
+            (true, _) => super::size::show(amount),
+            (false, 1) => "1 image".to_owned(),
+            (false, _) => format!("{amount} images"),
+        }
+    }
+}
+
+/// Foreign text as one line that cannot steer a terminal.
+fn tame(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Printer {
     /// A printer with the user's settings.
     pub fn new(format: Format, quiet: bool) -> Self {
-        Self { format, quiet, bar: Mutex::new(None) }
+        Self { format, quiet, bar: Mutex::new(None), stage: Mutex::new(None) }
     }
 
     /// Whether the user asked for JSON.
@@ -49,23 +78,23 @@ impl Printer {
     /// Prints a line of talk.
     pub fn say(&self, line: &str) {
         if !self.quiet {
-            self.talk(line);
+            self.talk(&tame(line));
         }
     }
 
     /// Prints a warning.
     pub fn warn(&self, line: &str) {
         if !self.quiet {
-            self.talk(&format!("{} {line}", "warning:".yellow().bold()));
+            self.talk(&format!("{} {}", "warning:".yellow().bold(), tame(line)));
         }
     }
 
     /// Prints an error and its hints.
     pub fn error(&self, line: &str, hints: &[String]) {
         self.finish();
-        self.talk(&format!("{} {line}", "error:".red().bold()));
+        self.talk(&format!("{} {}", "error:".red().bold(), tame(line)));
         for hint in hints {
-            self.talk(&format!("{} {hint}", "hint:".cyan().bold()));
+            self.talk(&format!("{} {}", "hint:".cyan().bold(), tame(hint)));
         }
     }
 
@@ -94,8 +123,10 @@ impl Progress for Printer {
             return;
         }
         if !io::stderr().is_terminal() {
-            let amount = if bytes { super::size::show(total) } else { format!("{total} images") };
-            return self.talk(&format!("{title} {amount}"));
+            let stage = Stage { title: title.to_owned(), total, done: 0, bytes, reported: Instant::now() };
+            self.talk(&format!("{title} {}", stage.amount(total)));
+            *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
+            return;
         }
         let amount = if bytes { "{bytes}/{total_bytes} {bytes_per_sec} {eta}" } else { "{pos}/{len}" };
         let template = format!("{{msg:24}} [{{bar:30}}] {amount}");
@@ -109,11 +140,20 @@ impl Progress for Printer {
 
     fn advance(&self, amount: u64) {
         self.with_bar(|bar| bar.inc(amount));
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stage) = stage.as_mut() {
+            stage.done += amount;
+            if stage.reported.elapsed() >= REPORT_INTERVAL {
+                stage.reported = Instant::now();
+                self.talk(&format!("{} {} of {}", stage.title, stage.amount(stage.done), stage.amount(stage.total)));
+            }
+        }
     }
 
     fn finish(&self) {
         if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

@@ -97,10 +97,7 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
         Some(kind) => kind,
         None if value == "-" => Kind::List,
         None if path.is_dir() => directory_kind(path)?,
-        None if path.exists() => {
-            let bytes = read_input(value)?;
-            return parse(file_kind(&bytes)?, value, &bytes, platforms);
-        }
+        None if path.exists() => return discover_file(value, platforms),
         None => Kind::Image,
     };
     match kind {
@@ -115,6 +112,19 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
     }
 }
 
+/// Finds out what a file is and reads it; once, because it may be a pipe.
+fn discover_file(path: &str, platforms: &Platforms) -> Result<Release> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(rpm::MAGIC.len() as u64).read_to_end(&mut bytes)?;
+    if bytes == rpm::MAGIC {
+        let input = io::Cursor::new(bytes).chain(io::BufReader::new(file));
+        return rpm::discover(input, &file_name(path), platforms);
+    }
+    read_capped(file, &mut bytes)?;
+    parse(file_kind(&bytes)?, path, &bytes, platforms)
+}
+
 /// Parses a file of a known kind.
 fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<Release> {
     let name = if path == "-" { "standard input" } else { path };
@@ -124,12 +134,12 @@ fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<
             .into());
     }
     match kind {
-        Kind::Rpm => rpm::discover(io::Cursor::new(bytes.to_vec()), &file_name(path), platforms),
         Kind::ReleaseInfo => release_info::discover_file(name, bytes, platforms),
         Kind::ImageReferences => image_references::discover(name, bytes),
         Kind::List => list::discover(name, bytes),
         Kind::Blueprint => blueprint::discover(name, bytes),
         Kind::Lock => lock(bytes),
+        Kind::Rpm => Err(Failure::usage("an RPM is not read from standard input").hint("name the file").into()),
         Kind::Rootfs | Kind::Image => Err(Failure::usage("this kind of input is not a file").into()),
     }
 }
@@ -175,7 +185,7 @@ fn directory_kind(path: &Path) -> Result<Kind> {
         .into())
 }
 
-/// What a file is, by its content.
+/// What a file that is no RPM is, by its content.
 fn file_kind(bytes: &[u8]) -> Result<Kind> {
     #[derive(Deserialize)]
     struct Json {
@@ -183,9 +193,6 @@ fn file_kind(bytes: &[u8]) -> Result<Kind> {
         images: Option<serde_json::Value>,
     }
     let text = bytes.trim_ascii();
-    if bytes.starts_with(&rpm::MAGIC) {
-        return Ok(Kind::Rpm);
-    }
     if text.is_empty() {
         // Any kind will do: the parser says that the file is empty.
         return Ok(Kind::List);
@@ -215,14 +222,19 @@ fn file_kind(bytes: &[u8]) -> Result<Kind> {
 fn read_input(path: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path == "-" {
-        io::stdin().lock().take(MAX_INPUT_SIZE + 1).read_to_end(&mut bytes)?;
+        read_capped(io::stdin().lock(), &mut bytes)?;
     } else {
-        File::open(path)?.take(MAX_INPUT_SIZE + 1).read_to_end(&mut bytes)?;
+        read_capped(File::open(path)?, &mut bytes)?;
     }
+    Ok(bytes)
+}
+
+fn read_capped(input: impl io::Read, bytes: &mut Vec<u8>) -> Result<()> {
+    input.take(MAX_INPUT_SIZE + 1).read_to_end(bytes)?;
     if bytes.len() as u64 > MAX_INPUT_SIZE {
         return Err(Failure::usage(format!("the file is larger than {} MiB", MAX_INPUT_SIZE >> 20)).into());
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn file_name(path: &str) -> String {
@@ -252,8 +264,7 @@ mod tests {
     #[test]
     fn kinds_are_told_by_content() {
         for (text, kind) in [
-            (&b"\xed\xab\xee\xdb\x03\x00"[..], Kind::Rpm),
-            (b"  {\"images\":{\"a\":\"quay.io/a/b:1\"}}", Kind::ReleaseInfo),
+            (&b"  {\"images\":{\"a\":\"quay.io/a/b:1\"}}"[..], Kind::ReleaseInfo),
             (b"{\"release\":{\"base\":\"4\"},\"images\":{}}", Kind::ReleaseInfo),
             (b"{\"kind\":\"ImageStream\"}", Kind::ImageReferences),
             (b"{\"version\":1,\"platforms\":[],\"images\":[]}", Kind::Lock),

@@ -134,7 +134,8 @@ impl Plan {
 
     /// Bytes of the pool: every blob, manifest and index once.
     pub fn size(&self) -> u64 {
-        self.content().values().map(|d| d.size).sum()
+        // Sizes are a registry's word until the blobs are there; a sum of lies must not wrap around.
+        self.content().values().fold(0, |sum, d| sum.saturating_add(d.size))
     }
 
     /// The alias map of this set.

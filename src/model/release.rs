@@ -17,7 +17,9 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file, self.key)
+        // Both come from foreign files, and go to terminals and into comments of emitted files.
+        let tame = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        write!(f, "{}: {}", tame(&self.file), tame(&self.key))
     }
 }
 
@@ -71,6 +73,12 @@ impl Release {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_keys_cannot_steer_a_terminal_or_end_a_comment() {
+        let origin = Origin { file: "x.json".into(), key: "images.a\u{1b}[2J\nb".into() };
+        assert_eq!(origin.to_string(), "x.json: images.a\u{fffd}[2J\u{fffd}b");
+    }
 
     #[test]
     fn one_image_keeps_every_origin_once() {
