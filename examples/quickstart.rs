@@ -6,6 +6,8 @@
 //! serves them on loopback, embeds them into a temporary root, and shows what was kept and saved.
 //! Where skopeo is installed, a view is imported with the registry gone.
 
+#![allow(clippy::print_stdout, reason = "an example talks")]
+
 use anyhow::{Context as _, Result, bail, ensure};
 use bootc_embed::cli;
 use bootc_embed::model::manifest::{OCI_INDEX, OCI_MANIFEST};

@@ -3,7 +3,7 @@
 use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, read_lock, warn_of_moving_targets};
 use super::environment;
 use super::printer::Printer;
-use super::size::show;
+use super::size::{images, show};
 use crate::discover::discover;
 use crate::fetch::{Fetch, Summary};
 use crate::model::Failure;
@@ -135,8 +135,8 @@ pub fn open_or_create(path: &Path) -> Result<Dir> {
 /// The summary for people.
 pub fn text(summary: &Summary, place: &str) -> String {
     let mut text = format!(
-        "{} images in {place}\n  stored   {} in {} files\n  fetched  {} in {} blobs\n",
-        summary.images,
+        "{} in {place}\n  stored   {} in {} files\n  fetched  {} in {} blobs\n",
+        images(summary.images),
         show(summary.bytes),
         summary.files,
         show(summary.fetched_bytes),

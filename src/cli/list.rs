@@ -30,10 +30,8 @@ pub fn run(args: &Args, printer: &Printer) -> Result<()> {
     let Release { components, .. } = discover(&inputs(&args.inputs), &args.platforms.platforms())?;
     let report = ListReport { images: components };
     printer.result(&report, text)?;
-    printer.say(&format!(
-        "{} images; next: `bootc-embed plan` with the same inputs shows their sizes",
-        report.images.len()
-    ));
+    let images = super::size::images(report.images.len());
+    printer.say(&format!("{images}; next: `bootc-embed plan` with the same inputs shows their sizes"));
     Ok(())
 }
 

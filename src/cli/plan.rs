@@ -2,7 +2,7 @@
 
 use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, warn_of_moving_targets};
 use super::printer::Printer;
-use super::size::show;
+use super::size::{images, show};
 use crate::discover::discover;
 use crate::model::{Digest, Plan, Platform, Reference};
 use crate::resolve::{Survey, resolve, survey};
@@ -148,7 +148,7 @@ fn text(report: &PlanReport) -> String {
         let kind = if image.moving { format!("{} by tag", image.kind) } else { image.kind.to_owned() };
         table.add_row(row(short(&image.reference), &kind, &image.sizes));
     }
-    table.add_row(row(format!("{} images, each blob once", report.images.len()), "", &report.total));
+    table.add_row(row(format!("{}, each blob once", images(report.images.len())), "", &report.total));
     for (position, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if position >= 2 {

@@ -16,6 +16,11 @@ pub fn show(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// How many images, in words.
+pub fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
+}
+
 /// Reads `1500000`, `500MB`, `2 GiB`, `2G` (binary, as in coreutils).
 pub fn parse(text: &str) -> Result<u64, String> {
     let text = text.trim();

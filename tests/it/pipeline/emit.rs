@@ -105,7 +105,7 @@ fn templates_can_be_overridden_and_say_what_is_wrong() {
     let own = render("{{ images | length }} images in {{ store }}\n").unwrap();
     assert_eq!(text(&own), "2 images in /usr/lib/bootc-embed\n");
     for (template, words) in [("{{ unknown }}", "undefined"), ("{% if %}", "cannot be read")] {
-        let error = format!("{:#}", render(template).err().expect("an error"));
+        let error = format!("{:#}", render(template).expect_err("an error"));
         assert!(error.contains("crio-pins.conf.j2") && error.contains(words), "{error}");
     }
 }

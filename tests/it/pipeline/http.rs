@@ -122,7 +122,7 @@ fn missing_and_wrong_credentials_are_told_apart() {
         let registry = FaultyRegistry::start_with(std::slice::from_ref(&repository), kind);
         let wrong = auth_file(&folder, registry.address(), "dXNlcjp3cm9uZw==");
         for (auth, hint) in [(Search::default(), "podman login"), (wrong, "were refused")] {
-            let error = embed(&registry, &index, Options { auth, ..options() }).err().expect("no access");
+            let error = embed(&registry, &index, Options { auth, ..options() }).expect_err("no access");
             let own = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).expect("a registry error");
             assert!(matches!(own, Error::Denied { .. }), "{kind:?}: {error:#}");
             assert!(own.hints()[0].contains(hint), "{kind:?}: {:?}", own.hints());

@@ -4,11 +4,12 @@
 
 use super::command::{program, run};
 use super::fixture::{Compression, Layer};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// The command names that the root file systems have.
 const APPLETS: [&str; 6] = ["sh", "echo", "cat", "uname", "ls", "sleep"];
@@ -44,6 +45,18 @@ pub fn native() -> &'static str {
 /// # Panics
 /// If it is neither kept from an earlier run nor can be downloaded.
 pub fn layer(platform: &str) -> Layer {
+    // Many tests want the same few, and to compress them takes longer than most tests.
+    static MADE: Mutex<BTreeMap<String, Layer>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(layer) = made.get(platform) {
+        return layer.clone();
+    }
+    let layer = make_layer(platform);
+    made.insert(platform.to_owned(), layer.clone());
+    layer
+}
+
+fn make_layer(platform: &str) -> Layer {
     let busybox = executable(platform);
     let names: Vec<String> = APPLETS.iter().map(|name| format!("bin/{name}")).collect();
     let mut files: Vec<(&str, &[u8])> = vec![("bin/busybox", &busybox)];
@@ -51,13 +64,10 @@ pub fn layer(platform: &str) -> Layer {
     Layer::new(&files, Compression::Gzip)
 }
 
-/// The program itself.
+/// The program itself, downloaded if need be.
 fn executable(platform: &str) -> Vec<u8> {
-    // Several tests want the same file at once; one of them downloads it.
-    static DOWNLOAD: Mutex<()> = Mutex::new(());
     let known = ARCHITECTURES.iter().find(|(name, _)| *name == platform);
     let (_, architecture) = known.unwrap_or_else(|| panic!("there is no busybox for {platform}"));
-    let _one = DOWNLOAD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("busybox");
     let kept = cache.join(architecture);
     if let Ok(bytes) = fs::read(&kept) {

@@ -3,7 +3,7 @@
 use super::command::{program, run};
 use super::fixture::{Blob, Repository};
 use base64::Engine as _;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// How long a server may take to start or to write its log.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,6 +48,8 @@ pub struct DockerRegistry {
     server: Child,
     address: String,
     guards: Guards,
+    runtime: Runtime,
+    client: Client,
     marks: Cell<u32>,
 }
 
@@ -79,7 +82,13 @@ impl DockerRegistry {
             .stderr(log)
             .spawn()
             .expect("start docker-registry");
-        let mut registry = Self { directory, server, address: String::new(), guards, marks: Cell::new(0) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("start an async runtime");
+        // Only the content matters here; whether certificates are checked is for tests of the tool.
+        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build();
+        let client = client.expect("make an HTTP client");
+        let address = String::new();
+        let mut registry = Self { directory, server, address, guards, runtime, client, marks: Cell::new(0) };
         registry.address = registry.wait_for("its address", |log| log.iter().find_map(listening));
         registry
     }
@@ -112,7 +121,7 @@ impl DockerRegistry {
     /// # Panics
     /// If the registry refuses something or has other bytes afterwards.
     pub fn push(&self, repository: &Repository) {
-        block_on(async {
+        self.runtime.block_on(async {
             for blob in &repository.blobs {
                 self.push_blob(&repository.name, blob).await;
             }
@@ -133,7 +142,7 @@ impl DockerRegistry {
     pub fn requests(&self) -> Vec<Request> {
         // The log is written behind the answer. A request of our own shows how far it has come.
         let mark = format!("mark={}", self.marks.replace(self.marks.get() + 1));
-        block_on(async {
+        self.runtime.block_on(async {
             self.send(self.request(Method::GET, &format!("/v2/?{mark}"))).await;
         });
         let marked = |request: &Request| request.path.ends_with(&mark);
@@ -173,10 +182,7 @@ impl DockerRegistry {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let scheme = if self.guards.tls { "https" } else { "http" };
-        // Only the content matters here; whether certificates are checked is for tests of the tool.
-        let client = reqwest::Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
-        let client = client.build().expect("make an HTTP client");
-        let request = client.request(method, format!("{scheme}://{}{path}", self.address));
+        let request = self.client.request(method, format!("{scheme}://{}{path}", self.address));
         if self.guards.password { request.basic_auth(USER, Some(PASSWORD)) } else { request }
     }
 
@@ -276,10 +282,4 @@ fn make_certificates(home: &Path) {
 fn make_passwords(home: &Path) {
     let passwords = run(program("htpasswd", home).args(["-Bbn", USER, PASSWORD])).success();
     fs::write(home.join("htpasswd"), passwords.output).expect("write the registry's passwords");
-}
-
-/// Runs a future of a caller that is not async.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("start an async runtime").block_on(future)
 }

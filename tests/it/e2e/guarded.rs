@@ -1,0 +1,60 @@
+//! Registries that do not let everybody in.
+
+use super::Workbench;
+use super::set::Set;
+use crate::support::busybox;
+use crate::support::command::{Finished, run};
+use crate::support::docker_registry::{DockerRegistry, Guards, PASSWORD};
+use std::path::Path;
+
+/// A certificate of a private authority and a password, through both lanes; and what is said without them.
+#[test]
+fn certificate_and_password_open_a_registry() {
+    let set = Set::new(busybox::native());
+    let registry = DockerRegistry::guarded(Guards { tls: true, password: true });
+    set.push(&registry);
+    let (certificates, passwords) = (registry.cert_dir(), registry.authfile());
+    let workbench = Workbench::new();
+    let reference = set.image("odd_index").reference(registry.host());
+    let fetch = |name: &str, words: &[&str], files: &[(&str, &Path)]| -> Finished {
+        let mut tool = workbench.tool();
+        tool.arg("fetch").arg(format!("image:{reference}")).arg("--store").arg(workbench.path(name));
+        tool.args(["--platform", set.platform]).args(words);
+        for (option, path) in files {
+            tool.arg(option).arg(path);
+        }
+        let finished = run(&mut tool);
+        assert!(!finished.errors.contains(PASSWORD), "the password is printed\n{finished}");
+        finished
+    };
+    for transport in ["http", "proxy"] {
+        let lane = ["--transport", transport];
+        let both = [("--cert-dir", certificates.as_path()), ("--authfile", passwords.as_path())];
+        fetch(&format!("{transport}-both"), &lane, &both).success();
+        fetch(&format!("{transport}-no-certificate"), &lane, &both[1..]).fails_with(3).says("hint:");
+        fetch(&format!("{transport}-no-password"), &lane, &both[..1]).fails_with(3).says("hint:");
+        let careless = ["--transport", transport, "--tls-verify=false"];
+        fetch(&format!("{transport}-unverified"), &careless, &both[1..]).success();
+    }
+    fetch("hint-certificate", &[], &[("--authfile", &passwords)]).fails_with(3).says("--cert-dir");
+    fetch("hint-password", &[], &[("--cert-dir", &certificates)]).fails_with(3).says("--authfile");
+}
+
+/// A wrong password is told from none.
+#[test]
+fn wrong_password_is_told_of() {
+    let set = Set::new(busybox::native());
+    let registry = DockerRegistry::guarded(Guards { tls: false, password: true });
+    let right = std::fs::read_to_string(registry.authfile()).expect("read the file with credentials");
+    let workbench = Workbench::new();
+    let wrong = workbench.path("wrong.json");
+    // Another letter at the end of the name and password.
+    let auth = right.rsplit("\"auth\":\"").next().and_then(|rest| rest.split('"').next());
+    let auth = auth.expect("the file has credentials").to_owned();
+    std::fs::write(&wrong, right.replace(&auth, "YW5ub3RoZXI6b25l")).expect("write wrong credentials");
+    let mut tool = workbench.tool();
+    let reference = set.image("single").reference(registry.host());
+    tool.args(["fetch", &reference, "--tls-verify=false", "--authfile"]).arg(&wrong);
+    let refused = run(tool.arg("--store").arg(workbench.path("store"))).fails_with(3).says("were refused");
+    assert!(!refused.errors.contains("YW5ub3RoZXI6b25l"), "credentials are printed\n{refused}");
+}

@@ -1,0 +1,147 @@
+//! The program as users have it, between real programs: docker-registry, skopeo, podman, buildah,
+//! rpmbuild. Each file shows one promise; what several need stands here and in `set`.
+//!
+//! These tests run as root and need no network, but for the download of busybox at the first run.
+
+mod containerfile;
+mod foreign;
+mod guarded;
+mod import;
+mod main_job;
+mod microshift;
+mod names;
+mod serve;
+mod set;
+mod transports;
+
+use crate::support::command::{Finished, program, run};
+use crate::support::docker_registry::DockerRegistry;
+use crate::support::storage::Storage;
+use crate::support::tool::bootc_embed;
+use crate::support::{busybox, rpm};
+use set::Set;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A folder to work in, with a HOME of its own.
+struct Workbench {
+    directory: TempDir,
+}
+
+impl Workbench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("make a folder to work in");
+        let workbench = Self { directory };
+        fs::create_dir(workbench.path("home")).expect("make a home");
+        fs::write(workbench.path("registries.conf"), "").expect("write registries.conf");
+        workbench
+    }
+
+    /// A path in the folder.
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A new folder in the folder.
+    fn folder(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(&path).expect("make a folder on the workbench");
+        path
+    }
+
+    /// The program under test.
+    fn tool(&self) -> Command {
+        let mut tool = bootc_embed(&self.path("home"));
+        tool.env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"));
+        tool
+    }
+
+    /// Any other program.
+    fn program(&self, name: &str) -> Command {
+        program(name, &self.path("home"))
+    }
+
+    /// An RPM that carries the release-info of a set.
+    fn release_info_rpm(&self, set: &Set, registry: &DockerRegistry, payload: rpm::Payload) -> PathBuf {
+        let text = set.release_info(registry.host());
+        let path = format!("/usr/share/microshift/release/{}", set.release_info_name());
+        let folder = self.folder(&format!("rpm-{payload:?}"));
+        rpm::build(&folder, "example-release-info", &[(&path, text.as_bytes())], payload)
+    }
+
+    /// The root of an image with CRI-O, but without images.
+    fn root(&self) -> PathBuf {
+        self.folder("root/etc/crio/crio.conf.d");
+        self.folder("root/usr/lib");
+        self.path("root")
+    }
+
+    /// The main job: `embed` into [`Workbench::root`]. `words` are more words for the program.
+    fn embed(&self, set: &Set, registry: &DockerRegistry, words: &[&str]) -> PathBuf {
+        let package = self.release_info_rpm(set, registry, rpm::Payload::Zstd);
+        let root = self.root();
+        let mut tool = self.tool();
+        tool.arg("embed").arg(format!("rpm:{}", package.display())).arg("--root").arg(&root);
+        run(tool.args(["--platform", set.platform, "--tls-verify=false"]).args(words)).success();
+        root
+    }
+}
+
+/// A machine that boots an image: what `root` has, over a containers-storage and a state of its own.
+struct Machine {
+    root: PathBuf,
+    storage: Storage,
+    state: TempDir,
+}
+
+impl Machine {
+    fn boot(root: &Path) -> Self {
+        let state = tempfile::tempdir().expect("make a state directory");
+        Self { root: root.to_owned(), storage: Storage::new(), state }
+    }
+
+    /// Runs the import script, as its unit would at boot.
+    fn import(&self, words: &[&str]) -> Finished {
+        run(self.import_command().args(words))
+    }
+
+    fn import_command(&self) -> Command {
+        let mut script = self.storage.command("sh");
+        script.arg(self.root.join("usr/libexec/bootc-embed/import"));
+        script.env("BOOTC_EMBED_STORE", self.root.join("usr/lib/bootc-embed"));
+        script.env("BOOTC_EMBED_STATE", self.state.path());
+        script
+    }
+
+    /// Fails unless every image of the set resolves, by the very name that workloads use.
+    ///
+    /// # Panics
+    /// If one does not.
+    #[track_caller]
+    fn assert_resolves(&self, set: &Set, host: &str) {
+        for image in &set.images {
+            let reference = image.reference(host);
+            // By tag alone a storage knows the instance; by digest it knows the index.
+            if let Err(why) = self.storage.resolves(&reference, &image.top.digest) {
+                panic!("{} does not resolve: {why}", image.key);
+            }
+        }
+    }
+}
+
+/// A registry that has all of a set.
+fn registry_with(set: &Set) -> DockerRegistry {
+    let registry = DockerRegistry::start();
+    set.push(&registry);
+    registry
+}
+
+/// The other one of the two architectures that release-info knows.
+fn foreign() -> (&'static str, &'static str) {
+    match busybox::native() {
+        "linux/arm64" => ("linux/amd64", "amd64"),
+        _ => ("linux/arm64", "arm64"),
+    }
+}
