@@ -8,7 +8,6 @@ use crate::emit::{Content, DEFAULT_STORE, Kind, Output, emit};
 use crate::model::{Failure, Plan};
 use crate::store::{LOCK, lock_missing};
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
 use std::path::PathBuf;
 
 /// Print or write the files that go with a store.
@@ -16,7 +15,7 @@ use std::path::PathBuf;
 pub struct Args {
     /// What to emit.
     #[arg(required = true, value_enum)]
-    kinds: Vec<Word>,
+    kinds: Vec<Kind>,
     /// The lock of the set.
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     lock: Option<PathBuf>,
@@ -35,46 +34,13 @@ pub struct Args {
     template_dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Word {
-    /// A fragment of a Containerfile that embeds at build time; needs no lock.
-    Containerfile,
-    /// The script and the systemd unit that import at boot; needs no lock.
-    ImportUnit,
-    /// A CRI-O drop-in that keeps the images from garbage collection.
-    CrioPins,
-    /// `[[containers]]` of an osbuild blueprint.
-    Blueprint,
-    /// Per reference the digest it resolves to and the native digest behind it, as JSON.
-    AliasMap,
-    /// A kustomize component that pins images to native digests.
-    Kustomize,
-}
-
-impl Word {
-    fn kind(self) -> Kind {
-        match self {
-            Word::Containerfile => Kind::Containerfile,
-            Word::ImportUnit => Kind::ImportUnit,
-            Word::CrioPins => Kind::CrioPins,
-            Word::Blueprint => Kind::Blueprint,
-            Word::AliasMap => Kind::AliasMap,
-            Word::Kustomize => Kind::Kustomize,
-        }
-    }
-
-    fn needs_plan(self) -> bool {
-        !matches!(self, Word::Containerfile | Word::ImportUnit)
-    }
-}
-
 /// Runs the verb.
 pub fn run(args: &Args, printer: &Printer) -> Result<()> {
     let plan = plan(args)?;
     let templates = templates(args.template_dir.as_deref())?;
     let mut outputs: Vec<Output> = Vec::new();
-    for word in &args.kinds {
-        let emitted = emit(word.kind(), &plan, &args.embedded_at, &templates)?;
+    for kind in &args.kinds {
+        let emitted = emit(*kind, &plan, &args.embedded_at, &templates)?;
         warn(&emitted, printer);
         outputs.extend(emitted.outputs);
     }
@@ -102,7 +68,7 @@ fn plan(args: &Args) -> Result<Plan> {
     if let Some(store) = &args.store {
         return if store.join(LOCK).exists() { read_lock(&store.join(LOCK)) } else { Err(lock_missing(store)) };
     }
-    if args.kinds.iter().any(|word| word.needs_plan()) {
+    if args.kinds.iter().any(|kind| kind.needs_plan()) {
         return Err(Failure::usage("this needs to know the images")
             .hint("name them with `--lock FILE` or `--store DIR`")
             .into());

@@ -25,21 +25,28 @@ const PINS: &str = "etc/crio/crio.conf.d/50-bootc-embed.conf";
 /// Where the script notes what it imported; `StateDirectory=` of the unit makes it.
 const STATE: &str = "/var/lib/bootc-embed";
 
-/// What can be emitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What can be emitted. The first lines are help texts of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// A fragment of a Containerfile that embeds at build time.
+    /// A fragment of a Containerfile that embeds at build time; needs no lock.
     Containerfile,
-    /// The script and the unit that import at boot.
+    /// The script and the systemd unit that import at boot; needs no lock.
     ImportUnit,
-    /// A CRI-O drop-in that pins the images.
+    /// A CRI-O drop-in that keeps the images from garbage collection.
     CrioPins,
     /// `[[containers]]` of an osbuild blueprint.
     Blueprint,
-    /// `digest-aliases.json`.
+    /// Per reference the digest it resolves to and the native digest behind it, as JSON.
     AliasMap,
-    /// A kustomize component that pins native digests.
+    /// A kustomize component that pins images to native digests.
     Kustomize,
+}
+
+impl Kind {
+    /// Whether it says something of the images; the others are the same for every set.
+    pub fn needs_plan(self) -> bool {
+        !matches!(self, Kind::Containerfile | Kind::ImportUnit)
+    }
 }
 
 /// What stands at a path.

@@ -6,6 +6,7 @@ use crate::support::registry::{Auth, Fault, FaultyRegistry};
 use crate::support::rpm::{self, Payload};
 use crate::support::tool::bootc_embed;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Checks the form of every error: one line, the object, and a hint where one is expected.
@@ -233,4 +234,27 @@ fn settings_that_cannot_be_honoured() {
     );
     refused(plan(&["--authfile", "/nonexistent/auth.json"]), 3, &["/nonexistent/auth.json"]);
     refused(plan(&["--cert-dir", "/nonexistent/certs"]), 3, &["/nonexistent/certs"]);
+}
+
+/// A program called skopeo that says it has this version and can do nothing.
+fn fake_skopeo(folder: &Path, version: &str) {
+    let file = folder.join("skopeo");
+    fs::write(&file, format!("#!/bin/sh\necho 'skopeo version {version}'\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn skopeo_must_be_there_and_new_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = || {
+        let mut command = bootc_embed(folder.path());
+        command.env("PATH", folder.path());
+        run(command.args(["plan", "registry.example/app:v1", "--transport", "proxy"]))
+    };
+    let hint = "hint: `--transport proxy` needs skopeo 1.9 or newer";
+    refused(plan(), 3, &["skopeo cannot be run", hint]);
+    fake_skopeo(folder.path(), "1.8.0");
+    refused(plan(), 3, &["skopeo 1.8 is too old, 1.9 is needed", hint]);
+    fake_skopeo(folder.path(), "of my own");
+    refused(plan(), 3, &["names no version", hint]);
 }

@@ -95,8 +95,8 @@ fn download(architecture: &str, cache: &Path) -> Vec<u8> {
     let downloaded = apt(&["download", "busybox-static"]);
     assert!(
         downloaded.code == Some(0),
-        "cannot download busybox-static for {architecture}: this test needs apt and its sources of a Debian \
-         system, see `make test`\n{lists}\n{downloaded}"
+        "cannot download busybox-static for {architecture}: this test needs apt with the package sources of \
+         Debian\n{lists}\n{downloaded}"
     );
     let package = only_file(&work.path().join("packages"));
     let unpacked = run(program("dpkg-deb", work.path()).arg("--fsys-tarfile").arg(package)).success();

@@ -26,7 +26,7 @@ fn find(name: &str) -> Option<PathBuf> {
 /// If the program is not installed: a test without its program has failed.
 pub fn program(name: &str, home: &Path) -> Command {
     let Some(path) = find(name) else {
-        panic!("this test needs the program `{name}`, which is not installed; `make test` says what to install");
+        panic!("this test needs the program `{name}`, which is not installed; `make test` installs what tests need");
     };
     clean(Command::new(path), home)
 }

@@ -74,6 +74,11 @@ impl DockerRegistry {
         }
         let configuration = home.join("config.json");
         fs::write(&configuration, configure(home, guards).to_string()).expect("write the registry's configuration");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("start an async runtime");
+        // Only the content matters here; whether certificates are checked is for tests of the tool.
+        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build();
+        let client = client.expect("make an HTTP client");
         let log = File::create(home.join("log")).expect("make the registry's log");
         let server = program("docker-registry", home)
             .arg("serve")
@@ -82,11 +87,6 @@ impl DockerRegistry {
             .stderr(log)
             .spawn()
             .expect("start docker-registry");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("start an async runtime");
-        // Only the content matters here; whether certificates are checked is for tests of the tool.
-        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build();
-        let client = client.expect("make an HTTP client");
         let address = String::new();
         let mut registry = Self { directory, server, address, guards, runtime, client, marks: Cell::new(0) };
         registry.address = registry.wait_for("its address", |log| log.iter().find_map(listening));
