@@ -1,7 +1,7 @@
 //! The tool inside of a container build: the example of the project, and the fragment that it emits.
 
 use super::set::Set;
-use super::{Machine, Workbench, registry_with};
+use super::{Machine, Workbench, foreign, registry_with};
 use crate::support::busybox;
 use crate::support::command::run;
 use crate::support::docker_registry::DockerRegistry;
@@ -26,10 +26,8 @@ fn container_builds_embed_the_set() {
 
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("Containerfile.example");
     let example = fs::read_to_string(example).expect("read Containerfile.example");
-    let emitted = run(workbench.tool().args(["emit", "containerfile"])).success().text();
-    let fragment = format!("FROM {base} AS target\n{emitted}");
-    for (name, text) in [("example", example), ("fragment", fragment)] {
-        build(&workbench, &storage, name, &text, &base);
+    for (name, text) in [("example", example), ("fragment", fragment(&workbench, &base))] {
+        build(&workbench, &storage, name, &text, &base, &[]);
     }
     registry.stop();
 
@@ -46,6 +44,39 @@ fn container_builds_embed_the_set() {
     }
 }
 
+/// An image for another architecture is built without emulation: nothing of the target is run.
+#[test]
+fn foreign_image_is_built_natively() {
+    let (platform, arch) = foreign();
+    let (native, set) = (Set::new(busybox::native()), Set::new(platform));
+    let registry = registry_with(&set);
+    let host = registry.host().to_owned();
+    let (workbench, storage) = (Workbench::new(), Storage::new());
+    make_tool_image(&workbench, &storage, &push_base(&native, &registry));
+    let base = push_base(&set, &registry);
+    // buildah 1.28 does not set BUILDPLATFORM by itself; later ones do.
+    let own = format!("BUILDPLATFORM={}", busybox::native());
+    let words = ["--platform", platform, "--build-arg", &own];
+    build(&workbench, &storage, "foreign", &fragment(&workbench, &base), &base, &words);
+    registry.stop();
+
+    let root = mount(&storage, "foreign");
+    assert!(root.join("usr/share/microshift/release").join(set.release_info_name()).is_file());
+    let pool = fs::read_dir(root.join("usr/lib/bootc-embed/blobs/sha256")).expect("read the pool");
+    let pool = pool.map(|entry| entry.expect("read the pool").file_name().to_string_lossy().into_owned());
+    assert_eq!(pool.collect::<std::collections::BTreeSet<_>>(), set.kept());
+    let machine = Machine::boot(&root);
+    let imported = machine.import(&["--override-arch", arch]).success();
+    assert!(imported.text().contains("6 imported, 0 already present, 0 failed"), "{imported}");
+    machine.assert_resolves(&set, &host);
+}
+
+/// The emitted fragment behind the stage that it asks for.
+fn fragment(workbench: &Workbench, base: &str) -> String {
+    let emitted = run(workbench.tool().args(["emit", "containerfile"])).success().text();
+    format!("FROM {base} AS target\n{emitted}")
+}
+
 /// A system that names images and has none.
 fn push_base(set: &Set, registry: &DockerRegistry) -> String {
     let release_info = format!("usr/share/microshift/release/{}", set.release_info_name());
@@ -53,7 +84,8 @@ fn push_base(set: &Set, registry: &DockerRegistry) -> String {
     let files: [(&str, &[u8]); 2] = [(&release_info, text.as_bytes()), ("etc/crio/crio.conf.d/10-example.conf", b"")];
     let image = Image::new(set.platform).layer(&busybox::layer(set.platform));
     let image = image.layer(&Layer::new(&files, Compression::Gzip)).command(&["/bin/sh"]).build();
-    let repository = Repository::new("team/base").instances([&image]).tag("latest", &image.manifest);
+    let name = format!("team/base-{}", set.platform.replace('/', "-"));
+    let repository = Repository::new(&name).instances([&image]).tag("latest", &image.manifest);
     registry.push(&repository);
     repository.tagged(registry.host(), "latest")
 }
@@ -82,7 +114,7 @@ fn make_tool_image(workbench: &Workbench, storage: &Storage, base: &str) {
 }
 
 /// Builds a Containerfile as users do, but for the images that it begins with.
-fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base: &str) {
+fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base: &str, words: &[&str]) {
     let folder = workbench.folder(name);
     fs::write(folder.join("Containerfile"), text).expect("write the Containerfile");
     let mut buildah = storage.buildah();
@@ -95,7 +127,7 @@ fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base:
     ] {
         buildah.arg("--build-arg").arg(argument);
     }
-    run(buildah.arg(&folder)).success();
+    run(buildah.args(words).arg(&folder)).success();
 }
 
 /// The file system of an image.
