@@ -6,17 +6,33 @@ use crate::support::busybox;
 use crate::support::command::{clean, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
+
+/// A root with a set, whose registry is gone.
+struct Embedded {
+    set: Set,
+    host: String,
+    workbench: Workbench,
+    root: PathBuf,
+}
+
+impl Embedded {
+    fn new() -> Self {
+        let set = Set::new(busybox::native());
+        let registry = registry_with(&set);
+        let host = registry.host().to_owned();
+        let workbench = Workbench::new();
+        let root = workbench.embed(&set, &registry, &[]);
+        registry.stop();
+        Self { set, host, workbench, root }
+    }
+}
 
 /// A second boot finds everything and copies nothing. Nothing is copied means: skopeo is not asked to.
 #[test]
 fn second_boot_copies_nothing() {
-    let set = Set::new(busybox::native());
-    let registry = registry_with(&set);
-    let host = registry.host().to_owned();
-    let workbench = Workbench::new();
-    let root = workbench.embed(&set, &registry, &[]);
-    registry.stop();
+    let Embedded { set, host, workbench, root } = Embedded::new();
     let machine = Machine::boot(&root);
     machine.import(&[]).success();
 
@@ -40,12 +56,7 @@ fn second_boot_copies_nothing() {
 /// CRI-O empties its storage after an unclean shutdown. What the script remembers must not mislead it.
 #[test]
 fn emptied_storage_is_filled_again() {
-    let set = Set::new(busybox::native());
-    let registry = registry_with(&set);
-    let host = registry.host().to_owned();
-    let workbench = Workbench::new();
-    let root = workbench.embed(&set, &registry, &[]);
-    registry.stop();
+    let Embedded { set, host, root, workbench: _kept } = Embedded::new();
     let mut machine = Machine::boot(&root);
     machine.import(&[]).success();
     machine.storage = crate::support::storage::Storage::new();
@@ -54,15 +65,27 @@ fn emptied_storage_is_filled_again() {
     machine.assert_resolves(&set, &host);
 }
 
+/// A tag that somebody moved since says again what the system was built with.
+#[test]
+fn moved_tag_is_put_right() {
+    let Embedded { set, host, root, workbench: _kept } = Embedded::new();
+    let machine = Machine::boot(&root);
+    machine.import(&[]).success();
+    let tagged = set.images.iter().find(|image| image.tag.is_some()).expect("an image by tag").reference(&host);
+    let other = set.image("single").reference(&host);
+    let copy = [format!("containers-storage:{other}"), format!("containers-storage:{tagged}")];
+    run(machine.storage.skopeo().arg("copy").args(copy)).success();
+    assert_eq!(machine.storage.run(&tagged, &[]).success().text(), machine.storage.run(&other, &[]).success().text());
+
+    machine.import(&[]).success();
+    machine.assert_resolves(&set, &host);
+    assert_ne!(machine.storage.run(&tagged, &[]).success().text(), machine.storage.run(&other, &[]).success().text());
+}
+
 /// One image that cannot be imported is told of, and keeps no other from being imported.
 #[test]
 fn broken_view_fails_alone() {
-    let set = Set::new(busybox::native());
-    let registry = registry_with(&set);
-    let host = registry.host().to_owned();
-    let workbench = Workbench::new();
-    let root = workbench.embed(&set, &registry, &[]);
-    registry.stop();
+    let Embedded { set, host, root, workbench: _kept } = Embedded::new();
     let broken = set.image("single");
     let layer = broken.instances[0].layers[1].hex();
     fs::remove_file(root.join("usr/lib/bootc-embed/blobs/sha256").join(layer)).expect("take a layer away");
@@ -79,10 +102,7 @@ fn broken_view_fails_alone() {
 /// The script says what it needs, and does not run on without it.
 #[test]
 fn script_without_skopeo_says_so() {
-    let set = Set::new(busybox::native());
-    let registry = registry_with(&set);
-    let workbench = Workbench::new();
-    let root = workbench.embed(&set, &registry, &[]);
+    let Embedded { workbench, root, .. } = Embedded::new();
     let shell = workbench.program("sh").get_program().to_owned();
     let mut script = clean(Command::new(shell), &workbench.path("home"));
     script.env("PATH", workbench.folder("empty")).arg(root.join("usr/libexec/bootc-embed/import"));
