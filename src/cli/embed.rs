@@ -3,16 +3,16 @@
 use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs};
 use super::environment;
 use super::fetch::{CacheArgs, fill, open_or_create, prepare, text};
+use super::install::Install;
 use super::printer::Printer;
 use crate::discover::{Input, Kind as InputKind, has_crio};
-use crate::emit::{Content, DEFAULT_STORE, Emitted, Kind, Output, Templates, emit};
+use crate::emit::{DEFAULT_STORE, Emitted, Kind, Output, Templates, emit};
 use crate::fetch::Summary;
 use crate::model::Failure;
 use crate::store::Store;
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
-use cap_std_ext::cap_std::fs::{Dir, Permissions, PermissionsExt as _};
-use cap_std_ext::dirext::CapStdExtDirExt as _;
+use cap_std_ext::cap_std::fs::Dir;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -70,13 +70,15 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     }
 
     let fill = async {
+        let mtime = environment::source_date_epoch();
         let root = open_or_create(&args.root)?;
-        let store_path = args.store.trim_matches('/');
-        let store = Store::create(&root, Path::new(store_path), environment::source_date_epoch())?;
+        let store_path = Path::new(args.store.trim_matches('/'));
+        let mut install = Install::new(&root, mtime);
+        install.folder(store_path)?;
+        let store = Store::create(&root, store_path, mtime)?;
         let summary = fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await?;
-        for output in &outputs {
-            write(&root, output).with_context(|| format!("writing `/{}`", output.path))?;
-        }
+        outputs.iter().try_for_each(|output| install.put(output))?;
+        install.finish()?;
         Ok::<_, anyhow::Error>(summary)
     };
     let summary = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
@@ -99,25 +101,6 @@ pub fn templates(dir: Option<&Path>) -> Result<Templates> {
         })
     });
     Templates::new(dir.transpose()?.as_ref())
-}
-
-/// Writes a file or link below a root; it appears whole or not at all.
-pub fn write(root: &Dir, output: &Output) -> Result<()> {
-    let path = Path::new(output.path);
-    if let Some(parent) = path.parent() {
-        root.create_dir_all(parent)?;
-    }
-    match &output.content {
-        Content::File(text, mode) => root.atomic_write_with_perms(path, text, Permissions::from_mode(*mode))?,
-        Content::Link(target) => {
-            if root.read_link(path).is_ok_and(|link| link == Path::new(target)) {
-                return Ok(());
-            }
-            root.remove_file_optional(path)?;
-            root.symlink(target, path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Warnings of emitters, for verbs that print them.

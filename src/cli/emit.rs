@@ -1,8 +1,10 @@
 //! `emit`: the files that go with a store.
 
 use super::args::read_lock;
-use super::embed::{templates, warn, write};
+use super::embed::{templates, warn};
+use super::environment;
 use super::fetch::open_or_create;
+use super::install::Install;
 use super::printer::Printer;
 use crate::emit::{Content, DEFAULT_STORE, Kind, Output, emit};
 use crate::model::{Failure, Plan};
@@ -52,9 +54,9 @@ pub fn run(args: &Args, printer: &Printer) -> Result<()> {
             }
             _ => {
                 let dir = open_or_create(path)?;
-                outputs.iter().try_for_each(|output| {
-                    write(&dir, output).with_context(|| format!("writing `{}`", path.join(output.path).display()))
-                })
+                let mut install = Install::new(&dir, environment::source_date_epoch());
+                outputs.iter().try_for_each(|output| install.put(output))?;
+                install.finish()
             }
         },
     }

@@ -7,6 +7,7 @@ mod emit;
 mod environment;
 mod errors;
 mod fetch;
+mod install;
 mod list;
 mod plan;
 mod printer;

@@ -4,6 +4,7 @@
 //! checked, views only when complete, the lock last; so a run that was killed leaves nothing that
 //! the next run could take for whole.
 
+pub mod files;
 mod pool;
 mod view;
 
@@ -12,13 +13,11 @@ pub use view::view_entries;
 
 use crate::model::plan::LOCK_VERSION;
 use crate::model::{Digest, Plan};
-use cap_std_ext::cap_std::fs::{Dir, MetadataExt, Permissions, PermissionsExt};
-use cap_std_ext::cap_tempfile::TempFile;
+use cap_std_ext::cap_std::fs::Dir;
 use cap_std_ext::dirext::CapStdExtDirExt as _;
-use rustix::fs::{AtFlags, FlockOperation, Timespec, Timestamps};
+use rustix::fs::FlockOperation;
 use std::collections::BTreeSet;
 use std::io;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -171,7 +170,7 @@ impl Store {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        write_file(&self.dir, name, bytes, self.mtime).map_err(io_error("writing", name))
+        files::write(&self.dir, name, bytes, 0o644, self.mtime).map_err(io_error("writing", name))
     }
 
     /// Removes views that only the earlier lock names, and every file of the pool that nothing names.
@@ -192,10 +191,10 @@ impl Store {
     /// Gives every folder its mode and time, once nothing is written into it any more.
     fn settle(&self, plan: &Plan) -> Result<(), Error> {
         self.pool.settle()?;
-        for image in &plan.images {
-            settle_dir(&self.dir, Path::new(&image.reference.key()), self.mtime)?;
+        let views = plan.images.iter().map(|image| image.reference.key());
+        for path in views.chain([".".to_owned()]) {
+            files::settle(&self.dir, Path::new(&path), self.mtime).map_err(io_error("finishing", &path))?;
         }
-        settle_dir(&self.dir, Path::new("."), self.mtime)?;
         rustix::fs::fsync(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
     }
 }
@@ -247,51 +246,16 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     bytes
 }
 
-/// Writes a file that appears whole or not at all, mode 0644.
-fn write_file(dir: &Dir, name: &str, bytes: &[u8], mtime: i64) -> io::Result<()> {
-    let mut file = TempFile::new(dir)?;
-    file.write_all(bytes)?;
-    finish_file(file, name, mtime)
-}
-
-fn finish_file(file: TempFile<'_>, name: &str, mtime: i64) -> io::Result<()> {
-    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-    rustix::fs::futimens(file.as_file(), &times(mtime))?;
-    file.as_file().sync_all()?;
-    file.replace(name)
-}
-
-fn times(mtime: i64) -> Timestamps {
-    let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-fn settle_dir(parent: &Dir, path: &Path, mtime: i64) -> Result<(), Error> {
-    let settle = || {
-        if parent.metadata(path)?.mode() & 0o7777 != 0o755 {
-            parent.set_permissions(path, Permissions::from_mode(0o755))?;
-        }
-        rustix::fs::utimensat(parent, path, &times(mtime), AtFlags::empty()).map_err(io::Error::from)
-    };
-    settle().map_err(io_error("finishing", path))
-}
-
 /// Removes what a killed run left between giving a file a temporary name and its own.
 fn remove_leftovers(dir: &Dir) -> Result<(), Error> {
     for entry in dir.entries().map_err(io_error("listing", "."))? {
         let name = entry.map_err(io_error("listing", "."))?.file_name();
         let Some(name) = name.to_str() else { continue };
-        if is_temporary(name) {
+        if files::is_temporary(name) {
             dir.remove_file(name).map_err(io_error("removing", name))?;
         } else if name.starts_with(view::TEMPORARY) {
             dir.remove_dir_all(name).map_err(io_error("removing", name))?;
         }
     }
     Ok(())
-}
-
-/// Whether a name is of the form that `cap-tempfile` gives: a UUID.
-fn is_temporary(name: &str) -> bool {
-    let dashes: Vec<usize> = name.match_indices('-').map(|(at, _)| at).collect();
-    name.len() == 36 && dashes == [8, 13, 18, 23] && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }

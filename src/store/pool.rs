@@ -1,6 +1,6 @@
 //! The pool: every blob, manifest and index once, under its hex digest in `sha256/`.
 
-use super::{Error, finish_file, io_error, is_temporary, settle_dir};
+use super::{Error, files, io_error};
 use crate::model::{Descriptor, Digest, Hasher};
 use cap_std_ext::cap_std::fs::{Dir, File};
 use cap_std_ext::cap_tempfile::TempFile;
@@ -86,7 +86,7 @@ impl Pool {
             if digest.as_ref().is_some_and(|digest| digests.contains(digest)) {
                 continue;
             }
-            if digest.is_some() || is_temporary(&name) {
+            if digest.is_some() || files::is_temporary(&name) {
                 self.dir.remove_file(name.as_ref()).map_err(io_error("removing", name.as_ref()))?;
                 removed += usize::from(digest.is_some());
             }
@@ -96,8 +96,10 @@ impl Pool {
 
     /// Gives the folders their modes and times.
     pub(super) fn settle(&self) -> Result<(), Error> {
-        settle_dir(&self.parent, Path::new("sha256"), self.mtime)?;
-        settle_dir(&self.parent, Path::new("."), self.mtime)
+        for path in ["sha256", "."] {
+            files::settle(&self.parent, Path::new(path), self.mtime).map_err(io_error("finishing", path))?;
+        }
+        Ok(())
     }
 }
 
@@ -130,7 +132,8 @@ impl BlobWriter<'_> {
         if found != self.blob.digest {
             return Err(Error::WrongBytes { wanted: self.blob.digest, found });
         }
-        finish_file(self.file, self.blob.digest.hex(), self.mtime).map_err(io_error("writing", self.blob.digest.hex()))
+        files::finish(self.file, self.blob.digest.hex(), 0o644, self.mtime)
+            .map_err(io_error("writing", self.blob.digest.hex()))
     }
 
     fn wrong_size(&self) -> Error {

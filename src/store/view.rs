@@ -2,10 +2,9 @@
 //!
 //! The `dir:` format is containers/image's; the image list is MicroShift's; the layout is OCI's.
 
-use super::{Error, io_error, times, write_file};
+use super::{Error, files, io_error};
 use crate::model::{Digest, Plan, PlannedImage};
 use cap_std_ext::cap_std::fs::{Dir, DirBuilder};
-use rustix::fs::AtFlags;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -45,10 +44,9 @@ pub(super) fn write(store: &Dir, image: &PlannedImage, mtime: i64) -> Result<(),
         store.create_dir_with(&temporary, &DirBuilder::new())?;
         let view = store.open_dir(&temporary)?;
         for (name, digest) in &entries {
-            view.symlink(target(digest), name)?;
-            rustix::fs::utimensat(&view, name.as_str(), &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+            files::link(&view, &target(digest), name, mtime)?;
         }
-        write_file(&view, "version", VERSION, mtime)?;
+        files::write(&view, "version", VERSION, 0o644, mtime)?;
         if store.symlink_metadata(&key).is_ok() {
             store.remove_dir_all(&key)?;
         }

@@ -4,6 +4,7 @@ use crate::support::command::{Finished, run};
 use crate::support::fixture::{Compression, Format, Image, Index, Layer, Repository, Spelling};
 use crate::support::registry::FaultyRegistry;
 use crate::support::tool::bootc_embed;
+use crate::support::tree::Tree;
 use serde_json::Value;
 use std::fs;
 use std::process::Stdio;
@@ -175,4 +176,23 @@ fn emit_prints_one_file_or_writes_a_tree() {
     let script = fs::read_to_string(rig.folder.path().join("tree/usr/libexec/bootc-embed/import")).unwrap();
     assert!(script.contains("store=${BOOTC_EMBED_STORE:-/usr/lib/containers/storage}"), "{script}");
     assert!(rig.folder.path().join("tree/etc/crio/crio.conf.d/50-bootc-embed.conf").is_file());
+}
+
+#[test]
+fn two_builds_are_the_same_tree_to_the_second() {
+    let rig = Rig::new();
+    let embed = |root: &str, epoch: &str| {
+        let mut command = bootc_embed(rig.folder.path());
+        fs::create_dir_all(rig.folder.path().join(root).join("etc/crio/crio.conf.d")).unwrap();
+        command.current_dir(rig.folder.path()).env("SOURCE_DATE_EPOCH", epoch).args(["embed", "--root", root]);
+        run(command.args(&rig.references).args(["--platform", "linux/amd64", "--tls-verify=false"])).success();
+        let mut tree = Tree::read(&rig.folder.path().join(root));
+        // These folders were there before.
+        tree.0.retain(|path, _| !["etc", "etc/crio", "etc/crio/crio.conf.d"].contains(&path.to_str().unwrap()));
+        tree
+    };
+    let (first, second) = (embed("first", "1700000000"), embed("second", "1700000000"));
+    first.assert_same(&second, "two builds");
+    assert!(first.0.values().all(|(_, mtime)| *mtime == 1_700_000_000), "{first:#?}");
+    assert!(embed("third", "").0.values().all(|(_, mtime)| *mtime == 0));
 }

@@ -4,6 +4,7 @@ mod emit;
 mod http;
 mod properties;
 mod resolve;
+mod serve;
 mod store;
 
 use crate::support::fixture::{Blob, Format, Image, Index, Instance, Layer, Repository, Spelling};

@@ -1,0 +1,64 @@
+//! Puts emitted files below a root: the last step of `embed`, and what `emit -o` does.
+
+use crate::emit::{Content, Output};
+use crate::store::files;
+use anyhow::{Context as _, Result};
+use cap_std_ext::cap_std::fs::Dir;
+use cap_std_ext::dirext::CapStdExtDirExt as _;
+use std::path::{Path, PathBuf};
+
+/// Writes below a root, and remembers the folders it made, so that they get their times in the end.
+pub struct Install<'a> {
+    root: &'a Dir,
+    mtime: i64,
+    made: Vec<PathBuf>,
+}
+
+impl<'a> Install<'a> {
+    /// Everything gets the modification time `mtime`, in seconds since 1970.
+    pub fn new(root: &'a Dir, mtime: i64) -> Self {
+        Self { root, mtime, made: Vec::new() }
+    }
+
+    /// Makes a folder and those above it, as far as they are missing.
+    pub fn folder(&mut self, path: &Path) -> Result<()> {
+        let mut above: Vec<&Path> = path.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+        above.reverse();
+        for folder in above {
+            if self.root.metadata_optional(folder)?.is_none() {
+                self.made.push(folder.to_owned());
+            }
+        }
+        self.root.create_dir_all(path).with_context(|| format!("making `/{}`", path.display()))
+    }
+
+    /// Writes a file or link; it appears whole or not at all.
+    pub fn put(&mut self, output: &Output) -> Result<()> {
+        let path = Path::new(output.path);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        self.folder(folder)?;
+        let put = || -> Result<()> {
+            let folder =
+                if folder.as_os_str().is_empty() { self.root.try_clone()? } else { self.root.open_dir(folder)? };
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match &output.content {
+                Content::File(text, mode) => files::write(&folder, name, text.as_bytes(), *mode, self.mtime)?,
+                Content::Link(target) => {
+                    folder.remove_file_optional(name)?;
+                    files::link(&folder, Path::new(target), name, self.mtime)?;
+                }
+            }
+            Ok(())
+        };
+        put().with_context(|| format!("writing `/{}`", output.path))
+    }
+
+    /// Gives the folders that were made their modes and times.
+    pub fn finish(self) -> Result<()> {
+        for folder in &self.made {
+            let settled = files::settle(self.root, folder, self.mtime);
+            settled.with_context(|| format!("finishing `/{}`", folder.display()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! Files that appear whole or not at all, with modes and times of one's choice.
+
+use cap_std_ext::cap_std::fs::{Dir, MetadataExt as _, Permissions, PermissionsExt as _};
+use cap_std_ext::cap_tempfile::TempFile;
+use rustix::fs::{AtFlags, Timespec, Timestamps};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Writes a file into `dir`.
+pub fn write(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64) -> io::Result<()> {
+    let mut file = TempFile::new(dir)?;
+    file.write_all(bytes)?;
+    finish(file, name, mode, mtime)
+}
+
+/// Gives a file that was written its mode, its time and then its name.
+pub(super) fn finish(file: TempFile<'_>, name: &str, mode: u32, mtime: i64) -> io::Result<()> {
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    rustix::fs::futimens(file.as_file(), &times(mtime))?;
+    file.as_file().sync_all()?;
+    file.replace(name)
+}
+
+/// Makes a symbolic link in `dir`; what stood there before must be gone.
+pub fn link(dir: &Dir, target: &Path, name: &str, mtime: i64) -> io::Result<()> {
+    dir.symlink(target, name)?;
+    Ok(rustix::fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Gives a folder mode 0755 and its time, once nothing is written into it any more.
+pub fn settle(parent: &Dir, path: &Path, mtime: i64) -> io::Result<()> {
+    if parent.metadata(path)?.mode() & 0o7777 != 0o755 {
+        parent.set_permissions(path, Permissions::from_mode(0o755))?;
+    }
+    Ok(rustix::fs::utimensat(parent, path, &times(mtime), AtFlags::empty())?)
+}
+
+/// Whether a name is of the form that `cap-tempfile` gives on the way to the right one: a UUID.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let dashes: Vec<usize> = name.match_indices('-').map(|(at, _)| at).collect();
+    name.len() == 36 && dashes == [8, 13, 18, 23] && name.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
+fn times(mtime: i64) -> Timestamps {
+    let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
