@@ -106,7 +106,10 @@ impl Http {
         let known = slot.lock().await.clone();
         let response = self.send(&url, accept, known.as_ref(), repository, object).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
-            return expect_ok(response, object, None).await;
+            // Which credentials were refused matters to 403 only.
+            let sent = known.filter(|_| response.status() == StatusCode::FORBIDDEN);
+            let file = sent.and_then(|_| Some(self.options.auth.find(repository).ok()??.file));
+            return expect_ok(response, object, file).await;
         }
         let credentials = self.options.auth.find(repository)?;
         let file = credentials.as_ref().map(|c| c.file.clone());

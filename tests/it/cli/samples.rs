@@ -5,13 +5,16 @@ use crate::support::tool::bootc_embed;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The folder with samples, or a line that says that this was left out.
 fn samples(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("BOOTC_EMBED_SAMPLES").map(PathBuf::from);
     if folder.is_none() {
-        println!("LEFT OUT: {what}: BOOTC_EMBED_SAMPLES is not set");
+        // Not by a macro: the test runner would swallow it.
+        writeln!(std::io::stderr(), "LEFT OUT: {what}: BOOTC_EMBED_SAMPLES is not set")
+            .expect("standard error is open");
     }
     folder
 }
