@@ -36,11 +36,7 @@ struct Stage {
 
 impl Stage {
     fn amount(&self, amount: u64) -> String {
-        match (self.bytes, amount) {
-            (true, _) => super::size::show(amount),
-            (false, 1) => "1 image".to_owned(),
-            (false, _) => format!("{amount} images"),
-        }
+        if self.bytes { super::size::show(amount) } else { super::size::images(amount) }
     }
 }
 

@@ -17,7 +17,8 @@ pub fn show(bytes: u64) -> String {
 }
 
 /// How many images, in words.
-pub fn images(count: usize) -> String {
+pub fn images(count: impl TryInto<u64>) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
