@@ -1,7 +1,8 @@
 //! Layer 2, fetch: what a plan names and the store lacks comes into the store, then the store is published.
 
-use crate::model::{Descriptor, Digest, Failure, PinnedReference, Plan, Progress};
-use crate::registry::{At, Registry};
+use crate::model::manifest::MAX_MANIFEST_SIZE;
+use crate::model::{Descriptor, Digest, Failure, PinnedReference, Plan, Progress, Repository};
+use crate::registry::{Answer, At, BlobStream, Error, Registry};
 use crate::store::{Pool, Removed, Store};
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -43,10 +44,40 @@ pub struct Fetch<'a> {
     pub store: &'a Store,
     /// Blobs that other runs fetched; new ones are added.
     pub cache: Option<&'a Pool>,
+    /// Whether blobs that are in the store already are hashed once more.
+    pub verify: bool,
     /// How many blobs at once.
     pub jobs: usize,
     /// Told of every byte.
     pub progress: &'a dyn Progress,
+}
+
+/// A registry whose manifests and small blobs are read from a pool where it has them, so that what a
+/// store holds need not be asked for again.
+pub struct StoreFirst<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// Where the rest is.
+    pub registry: &'a dyn Registry,
+}
+
+#[async_trait::async_trait]
+impl Registry for StoreFirst<'_> {
+    async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error> {
+        if let At::Digest(digest) = at
+            && let Ok(Some(bytes)) = self.pool.read_small(digest, MAX_MANIFEST_SIZE)
+        {
+            return Ok(Answer { bytes, content_type: None });
+        }
+        self.registry.manifest_bytes(repository, at).await
+    }
+
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error> {
+        match self.pool.read_small(&blob.digest, MAX_MANIFEST_SIZE) {
+            Ok(Some(bytes)) => Ok(stream::once(async { Ok(bytes.into()) }).boxed()),
+            _ => self.registry.blob(image, blob).await,
+        }
+    }
 }
 
 /// One file of the pool: what it is and who names it.
@@ -70,6 +101,7 @@ impl Fetch<'_> {
         let items = items(self.plan);
         let bytes = self.plan.size();
         let counters = Counters::default();
+        self.store.claim(self.plan)?;
         self.progress.start("Fetching", bytes, true);
         stream::iter(items.iter().map(Ok))
             .try_for_each_concurrent(self.jobs.max(1), |item| async {
@@ -94,7 +126,8 @@ impl Fetch<'_> {
     /// Makes sure that one file is in the pool.
     async fn bring(&self, item: &Item<'_>, counters: &Counters) -> Result<()> {
         let (pool, descriptor) = (self.store.pool(), item.descriptor);
-        if pool.has(descriptor)? {
+        let present = if self.verify { pool.verify(descriptor)? } else { pool.has(descriptor)? };
+        if present {
             self.progress.advance(descriptor.size);
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! Every reference is asked for and classified; nothing is assumed from its looks. What is read on
 //! the way (indexes, manifests, small configs) is kept, so that fetching need not ask again.
 
-use crate::model::manifest::{DOCKER_LIST, IndexEntry, config_platform};
+use crate::model::manifest::{DOCKER_LIST, IndexEntry, MAX_MANIFEST_SIZE, config_platform};
 use crate::model::plan::{Absent, LOCK_VERSION};
 use crate::model::{
     Component, Descriptor, Digest, Failure, Instance, Manifest, Plan, PlannedImage, Platform, Platforms, Progress,
@@ -12,12 +12,16 @@ use crate::model::{
 use crate::registry::{At, Error, Registry};
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
 /// Indexes inside indexes deeper than this are nobody's intention.
 const MAX_DEPTH: usize = 4;
+
+/// How many entries of one index are asked for at once.
+const ENTRIES_AT_ONCE: usize = 4;
 
 /// A plan, and the bytes that were read to make it.
 pub struct Resolved {
@@ -49,6 +53,7 @@ pub async fn resolve(
         .await?;
     progress.finish();
     let plan = Plan { version: LOCK_VERSION, platforms: platforms.chosen().to_vec(), images };
+    require_one_size(&plan)?;
     let mut content: HashMap<Digest, Vec<u8>> = resolver.configs.into_inner().unwrap_or_else(PoisonError::into_inner);
     let manifests = resolver.manifests.into_inner().unwrap_or_else(PoisonError::into_inner);
     for manifest in manifests.into_values().filter_map(|cell| cell.get().cloned()) {
@@ -61,10 +66,12 @@ pub async fn resolve(
 pub struct Survey {
     /// Per image of the plan: its own content, nothing shared, as today's recipe stores it.
     pub images: Vec<u64>,
+    /// How many manifests could not be read; they count nothing.
+    pub unknown: usize,
 }
 
-/// Reads the manifests that the plan leaves out and adds up sizes. An instance that the registry
-/// does not have counts nothing.
+/// Reads the manifests that the plan leaves out and adds up sizes. What the registry does not have, or
+/// serves wrongly, counts nothing: nobody asked for it to work.
 pub async fn survey(
     resolved: &Resolved,
     registry: &dyn Registry,
@@ -73,6 +80,7 @@ pub async fn survey(
 ) -> Result<Survey> {
     let resolver =
         Resolver { registry, platforms: &Platforms::All, manifests: Mutex::default(), configs: Mutex::default() };
+    let unknown = Cell::new(0);
     progress.start("Measuring all platforms", resolved.plan.images.len() as u64, false);
     let images = stream::iter(&resolved.plan.images)
         .map(|image| async {
@@ -81,18 +89,17 @@ pub async fn survey(
             for absent in &image.absent {
                 match resolver.branch(image.reference.repository(), &absent.digest, None, 1).await {
                     Ok(branch) => content.extend(branch.content()),
-                    Err(e) if matches!(e.downcast_ref::<Error>(), Some(Error::NotFound { .. })) => {}
-                    Err(e) => return Err(e).with_context(|| format!("measuring `{}`", image.reference)),
+                    Err(_) => unknown.set(unknown.get() + 1),
                 }
             }
             progress.advance(1);
-            Ok(content.into_values().fold(0, u64::saturating_add))
+            Ok::<_, anyhow::Error>(content.into_values().fold(0, u64::saturating_add))
         })
         .buffered(jobs.max(1))
         .try_collect()
         .await?;
     progress.finish();
-    Ok(Survey { images })
+    Ok(Survey { images, unknown: unknown.get() })
 }
 
 struct Resolver<'a> {
@@ -161,6 +168,7 @@ impl Resolver<'_> {
                         .hint(format!("`--platform {offered}` chooses it; an index would carry several platforms"))
                         .into());
                 }
+                require_image(top.digest(), &config)?;
                 let instance = Instance { manifest: top.descriptor(), platform, config, layers };
                 Branch { instances: vec![instance], ..Branch::default() }
             }
@@ -225,6 +233,13 @@ impl Resolver<'_> {
                 Platforms::All => kept.fill(true),
                 Platforms::Some(wanted) => wanted.iter().for_each(|wanted| keep_for(wanted, index, entries, &mut kept)),
             }
+            let mut asked: Vec<BoxFuture<'_, Result<Branch>>> = Vec::new();
+            for (entry, _) in entries.iter().zip(&kept).filter(|(_, kept)| **kept) {
+                let platform = entry.platform.as_ref();
+                asked.push(Box::pin(self.branch(repository, &entry.descriptor.digest, platform, depth + 1)));
+            }
+            let below = stream::iter(asked).buffered(ENTRIES_AT_ONCE).try_collect();
+            let mut below: VecDeque<Branch> = below.await?;
             let mut branch = Branch::default();
             for (entry, kept) in entries.iter().zip(kept) {
                 if entry.is_index() {
@@ -233,9 +248,7 @@ impl Resolver<'_> {
                     branch.offers.extend(entry.platform.clone());
                 }
                 if kept {
-                    let below =
-                        self.branch(repository, &entry.descriptor.digest, entry.platform.as_ref(), depth + 1).await?;
-                    branch.add(below);
+                    branch.add(below.pop_front().unwrap_or_default());
                 } else {
                     let (digest, platform) = (entry.descriptor.digest.clone(), entry.platform.clone());
                     branch.absent.push(Absent { digest, platform });
@@ -277,6 +290,9 @@ impl Resolver<'_> {
                 };
                 branch.offers.extend(platform.clone());
                 if platform.as_ref().is_none_or(suits) {
+                    if *self.platforms != Platforms::All {
+                        require_image(digest, &config)?;
+                    }
                     branch.instances.push(Instance { manifest: raw.descriptor(), platform, config, layers });
                 } else {
                     branch.absent.push(Absent { digest: digest.clone(), platform });
@@ -316,6 +332,46 @@ impl Resolver<'_> {
         self.configs.lock().unwrap_or_else(PoisonError::into_inner).insert(config.digest.clone(), bytes);
         Ok(platform)
     }
+}
+
+/// Fails where what a device would run is no container image, or has a config that no runtime reads:
+/// it could be carried, but not be imported.
+fn require_image(manifest: &Digest, config: &Descriptor) -> Result<()> {
+    if !config.is_image_config() {
+        let media_type: String = config.media_type.chars().filter(|c| !c.is_control()).take(100).collect();
+        return Err(Failure::check(format!("{manifest} is no container image: its config is of type `{media_type}`"))
+            .hint("leave artifacts that are not run, such as charts, out of the inputs")
+            .into());
+    }
+    if config.size > MAX_MANIFEST_SIZE {
+        return Err(Failure::check(format!(
+            "the config of {manifest} has {} bytes, which runtimes refuse",
+            config.size
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// Fails where one digest is announced with two sizes: one of them is a lie.
+fn require_one_size(plan: &Plan) -> Result<()> {
+    let mut sizes: BTreeMap<&Digest, u64> = BTreeMap::new();
+    for image in &plan.images {
+        for blob in image.manifests().chain(image.blobs()) {
+            let known = *sizes.entry(&blob.digest).or_insert(blob.size);
+            if known != blob.size {
+                let reference = &image.reference;
+                let digest = &blob.digest;
+                return Err(Failure::check(format!(
+                    "`{reference}`: {digest} is announced with {known} and with {} bytes",
+                    blob.size
+                ))
+                .hint("its manifests were made wrongly; get another build of the image")
+                .into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Marks the entries that a device of `wanted` may choose: all of the best rank, so gzip and zstd

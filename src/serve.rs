@@ -35,6 +35,7 @@ impl Content {
         for image in &plan.images {
             content.add(&image.reference, &image.manifest.digest);
         }
+        content.keep_unambiguous(plan.images.iter().map(|image| &image.reference));
         content
     }
 
@@ -61,15 +62,28 @@ impl Content {
         let folder =
             dir.canonicalize()?.file_name().map_or_else(|| "image".into(), |n| n.to_string_lossy().to_lowercase());
         let mut content = Self { blobs: dir.join("blobs/sha256"), repositories: BTreeMap::new() };
+        let mut references = Vec::new();
         for entry in index.manifests {
             let name = entry.annotations.get("org.opencontainers.image.ref.name").map_or("latest", String::as_str);
             if let Ok(reference) = name.parse::<Reference>() {
                 content.add(&reference, &entry.digest);
+                references.push(reference);
             } else {
                 content.repositories.entry(folder.clone()).or_default().insert(name.to_owned(), entry.digest);
             }
         }
+        content.keep_unambiguous(references.iter());
         Ok(content)
+    }
+
+    /// Takes away the bare paths that two registries share: which of them is meant, nobody could tell.
+    fn keep_unambiguous<'a>(&mut self, references: impl Iterator<Item = &'a Reference>) {
+        let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
+        for repository in references.map(Reference::repository) {
+            if *hosts.entry(repository.path()).or_insert(repository.host()) != repository.host() {
+                self.repositories.remove(repository.path());
+            }
+        }
     }
 
     /// How many repositories are served; each store repository counts under both of its names.

@@ -2,8 +2,8 @@
 
 use super::environment;
 use super::printer::Printer;
-use crate::discover::Input;
-use crate::model::{Failure, Plan, Platform, Platforms};
+use crate::discover::{Input, discover};
+use crate::model::{Failure, Plan, Platform, Platforms, Release};
 use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -23,8 +23,22 @@ pub struct PlatformArgs {
 }
 
 impl PlatformArgs {
-    /// The setting.
-    pub fn platforms(&self) -> Platforms {
+    /// Discovers what inputs name, and for which platforms: those that the user gave, else those of a
+    /// lock among the inputs, else the one this program runs on.
+    pub fn discover(&self, inputs: &[Input]) -> Result<(Release, Platforms)> {
+        let platforms = self.platforms();
+        let release = discover(inputs, &platforms)?;
+        let own = release
+            .platforms
+            .clone()
+            .filter(|own| !self.all_platforms && self.platforms.is_empty() && *own != platforms);
+        match own {
+            Some(own) => Ok((discover(inputs, &own)?, own)),
+            None => Ok((release, platforms)),
+        }
+    }
+
+    fn platforms(&self) -> Platforms {
         if self.all_platforms {
             return Platforms::All;
         }
@@ -128,7 +142,10 @@ pub fn inputs(texts: &[String]) -> Vec<Input> {
 pub fn read_lock(path: &Path) -> Result<Plan> {
     let read = || -> Result<Plan> {
         let mut bytes = Vec::new();
-        std::fs::File::open(path)?.take(crate::store::MAX_LOCK_SIZE).read_to_end(&mut bytes)?;
+        let file = std::fs::File::open(path).map_err(|e| {
+            Failure::usage("it cannot be opened").because(e).hint("`bootc-embed plan INPUT… -o LOCK` makes one")
+        })?;
+        file.take(crate::store::MAX_LOCK_SIZE).read_to_end(&mut bytes)?;
         Ok(crate::store::parse_lock(&bytes)?)
     };
     read().with_context(|| format!("reading lock `{}`", path.display()))
@@ -138,7 +155,7 @@ pub fn read_lock(path: &Path) -> Result<Plan> {
 pub fn warn_of_moving_targets(plan: &Plan, printer: &Printer) {
     for image in plan.images.iter().filter(|image| image.moving) {
         printer.warn(&format!(
-            "`{}` is a tag: it resolves to {} now, and a runtime may look for a newer one",
+            "`{}` is a tag, pinned to {} in the lock; a runtime may look for a newer image",
             image.reference, image.manifest.digest
         ));
     }

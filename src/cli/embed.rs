@@ -70,7 +70,7 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     }
 
     let fill = async {
-        let mtime = environment::source_date_epoch();
+        let mtime = environment::source_date_epoch()?;
         let root = open_or_create(&args.root)?;
         let store_path = Path::new(args.store.trim_matches('/'));
         let mut install = Install::new(&root, mtime);

@@ -50,13 +50,19 @@ pub fn run(args: &Args, printer: &Printer) -> Result<()> {
         None => printer.data(&printed(&outputs)),
         Some(path) => match outputs.as_slice() {
             [Output { content: Content::File(text, _), .. }] if !path.is_dir() => {
-                std::fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))
+                std::fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))?;
+                printer.say(&format!("wrote {}", path.display()));
+                Ok(())
             }
             _ => {
                 let dir = open_or_create(path)?;
-                let mut install = Install::new(&dir, environment::source_date_epoch());
+                let mut install = Install::new(&dir, environment::source_date_epoch()?);
                 outputs.iter().try_for_each(|output| install.put(output))?;
-                install.finish()
+                install.finish()?;
+                for output in &outputs {
+                    printer.say(&format!("wrote {}", path.join(output.path).display()));
+                }
+                Ok(())
             }
         },
     }

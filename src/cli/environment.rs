@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is that place")]
 
+use crate::model::Failure;
 use crate::registry::auth;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,13 @@ fn path(name: &str) -> Option<PathBuf> {
 }
 
 /// Modification time of everything that is written: `SOURCE_DATE_EPOCH`, else 0.
-pub fn source_date_epoch() -> i64 {
-    env::var("SOURCE_DATE_EPOCH").ok().and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+pub fn source_date_epoch() -> Result<i64, Failure> {
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(value) if !value.is_empty() => value.trim().parse().map_err(|e: std::num::ParseIntError| {
+            Failure::usage(format!("`SOURCE_DATE_EPOCH` is `{value}`, which is no number of seconds")).because(e)
+        }),
+        _ => Ok(0),
+    }
 }
 
 /// Where credentials stand: `--authfile`, else `REGISTRY_AUTH_FILE`, else the files that

@@ -3,7 +3,6 @@
 use super::printer::Printer;
 use crate::model::{Failure, Kind};
 use crate::{registry, store};
-use std::io;
 use std::process::ExitCode;
 
 /// Prints an error with its whole chain once, then hints; returns the exit code.
@@ -40,14 +39,10 @@ fn kind(error: &anyhow::Error) -> Kind {
     let known = error.chain().find_map(|cause| {
         let failure = cause.downcast_ref::<Failure>().map(|failure| failure.kind);
         let lock = cause.downcast_ref::<store::Error>().and_then(|error| match error {
-            store::Error::Lock(_) | store::Error::NotAStore => Some(Kind::Usage),
+            store::Error::Lock(_) | store::Error::NotAStore | store::Error::Foreign(_) => Some(Kind::Usage),
             _ => None,
         });
-        let input = cause.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
-            io::ErrorKind::NotFound => Some(Kind::Usage),
-            _ => None,
-        });
-        failure.or(lock).or(input)
+        failure.or(lock)
     });
     known.unwrap_or(Kind::Environment)
 }

@@ -4,9 +4,8 @@ use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, read_lock, war
 use super::environment;
 use super::printer::Printer;
 use super::size::{images, show};
-use crate::discover::discover;
-use crate::fetch::{Fetch, Summary};
-use crate::model::Failure;
+use crate::fetch::{Fetch, StoreFirst, Summary};
+use crate::model::{Failure, Release};
 use crate::registry::Registry;
 use crate::resolve::{Resolved, resolve};
 use crate::store::{Pool, Store};
@@ -14,7 +13,6 @@ use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Fill a store, and nothing else.
@@ -67,20 +65,10 @@ struct Report<'a> {
 
 /// Runs the verb.
 pub async fn run(args: Args, printer: &Printer) -> Result<()> {
-    let (registry, resolved) = match &args.locked {
-        Some(lock) => {
-            let plan = read_lock(lock)?;
-            (args.registry.connect().await?, Resolved { plan, content: HashMap::new() })
-        }
-        None => prepare(&inputs(&args.inputs), &args.platforms, &args.registry, printer).await?,
+    let summary = match &args.locked {
+        Some(path) => locked(&args, path, printer).await?,
+        None => unlocked(&args, printer).await?,
     };
-    args.budget.check(&resolved.plan)?;
-    let fill = async {
-        let dir = open_or_create(&args.store)?;
-        let store = Store::create(&dir, Path::new("."), environment::source_date_epoch())?;
-        fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await
-    };
-    let summary = fill.await.with_context(|| format!("filling the store `{}`", args.store.display()))?;
     printer.result(&Report { store: &args.store, summary }, |report| {
         text(&report.summary, &report.store.display().to_string())
     })?;
@@ -91,6 +79,56 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     Ok(())
 }
 
+/// Fetches what the inputs name.
+async fn unlocked(args: &Args, printer: &Printer) -> Result<Summary> {
+    let (registry, resolved) = prepare(&inputs(&args.inputs), &args.platforms, &args.registry, printer).await?;
+    args.budget.check(&resolved.plan)?;
+    let fill = async {
+        let store = open_store(&args.store)?;
+        fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await
+    };
+    fill.await.with_context(|| filling(&args.store))
+}
+
+fn filling(store: &Path) -> String {
+    format!("filling the store `{}`", store.display())
+}
+
+fn open_store(path: &Path) -> Result<Store> {
+    Ok(Store::create(&open_or_create(path)?, Path::new("."), environment::source_date_epoch()?)?)
+}
+
+/// Fetches what a lock says. The lock is resolved anew, by digests alone: it must say what its
+/// manifests say. Blobs that are there already are hashed.
+async fn locked(args: &Args, path: &Path, printer: &Printer) -> Result<Summary> {
+    let plan = read_lock(path)?;
+    args.budget.check(&plan)?;
+    let (lane, cache) = (args.registry.connect().await?, args.cache.open()?);
+    let store = open_store(&args.store).with_context(|| filling(&args.store))?;
+    let registry = StoreFirst { pool: store.pool(), registry: lane.as_ref() };
+    let (release, platforms) = (Release::from(&plan), plan.platforms());
+    let resolved = resolve(&release, &platforms, &registry, args.registry.jobs(), printer);
+    let resolved = resolved.await.with_context(|| format!("checking lock `{}`", path.display()))?;
+    if resolved.plan != plan {
+        let differs = plan.images.iter().zip(&resolved.plan.images).find(|(said, found)| said != found);
+        let what = differs.map_or_else(|| "its images".to_owned(), |(image, _)| format!("`{}`", image.reference));
+        return Err(Failure::check(format!("lock `{}` does not say of {what} what its manifests say", path.display()))
+            .hint("make the lock anew: `bootc-embed plan INPUT… -o LOCK`")
+            .into());
+    }
+    let fetch = Fetch {
+        plan: &plan,
+        known: &resolved.content,
+        registry: &registry,
+        store: &store,
+        cache: cache.as_ref(),
+        verify: true,
+        jobs: args.registry.jobs(),
+        progress: printer,
+    };
+    fetch.run().await.with_context(|| filling(&args.store))
+}
+
 /// Discovers and resolves.
 pub async fn prepare(
     inputs: &[crate::discover::Input],
@@ -98,8 +136,7 @@ pub async fn prepare(
     registry: &RegistryArgs,
     printer: &Printer,
 ) -> Result<(Box<dyn Registry>, Resolved)> {
-    let platforms = platforms.platforms();
-    let release = discover(inputs, &platforms)?;
+    let (release, platforms) = platforms.discover(inputs)?;
     let lane = registry.connect().await?;
     let resolved = resolve(&release, &platforms, lane.as_ref(), registry.jobs(), printer).await?;
     warn_of_moving_targets(&resolved.plan, printer);
@@ -117,7 +154,9 @@ pub async fn fill(
 ) -> Result<Summary> {
     let cache = cache.open()?;
     let Resolved { plan, content } = resolved;
-    Fetch { plan, known: content, registry, store, cache: cache.as_ref(), jobs, progress: printer }.run().await
+    Fetch { plan, known: content, registry, store, cache: cache.as_ref(), verify: false, jobs, progress: printer }
+        .run()
+        .await
 }
 
 /// Opens a folder that the user named, making it if need be.
@@ -147,8 +186,9 @@ pub fn text(summary: &Summary, place: &str) -> String {
     }
     if summary.removed_views + summary.removed_files > 0 {
         text += &format!(
-            "  removed  {} images and {} files of an earlier set\n",
-            summary.removed_views, summary.removed_files
+            "  removed  {} and {} files of an earlier set\n",
+            images(summary.removed_views),
+            summary.removed_files
         );
     }
     text

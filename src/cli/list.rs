@@ -2,7 +2,6 @@
 
 use super::args::{PlatformArgs, inputs};
 use super::printer::Printer;
-use crate::discover::discover;
 use crate::model::{Component, Release};
 use anyhow::Result;
 use serde::Serialize;
@@ -27,7 +26,7 @@ pub struct ListReport {
 
 /// Runs the verb.
 pub fn run(args: &Args, printer: &Printer) -> Result<()> {
-    let Release { components, .. } = discover(&inputs(&args.inputs), &args.platforms.platforms())?;
+    let (Release { components, .. }, _) = args.platforms.discover(&inputs(&args.inputs))?;
     let report = ListReport { images: components };
     printer.result(&report, text)?;
     let images = super::size::images(report.images.len());

@@ -3,7 +3,6 @@
 use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, warn_of_moving_targets};
 use super::printer::Printer;
 use super::size::{images, show};
-use crate::discover::discover;
 use crate::model::{Digest, Plan, Platform, Reference};
 use crate::resolve::{Survey, resolve, survey};
 use crate::store::lock_text;
@@ -77,14 +76,18 @@ pub struct Sizes {
 
 /// Runs the verb.
 pub async fn run(args: Args, printer: &Printer) -> Result<()> {
-    let platforms = args.platforms.platforms();
-    let release = discover(&inputs(&args.inputs), &platforms)?;
+    let (release, platforms) = args.platforms.discover(&inputs(&args.inputs))?;
     let registry = args.registry.connect().await?;
     let resolved = resolve(&release, &platforms, registry.as_ref(), args.registry.jobs(), printer).await?;
     let survey = survey(&resolved, registry.as_ref(), args.registry.jobs(), printer).await?;
     let plan = &resolved.plan;
     printer.result(&report(plan, &survey), text)?;
     warn_of_moving_targets(plan, printer);
+    if survey.unknown > 0 {
+        let unknown = survey.unknown;
+        printer
+            .warn(&format!("{unknown} manifests of other platforms could not be read, so `all platforms` is too low"));
+    }
     args.budget.check(plan)?;
     if let Some(path) = &args.output {
         write_lock(path, plan).with_context(|| format!("writing lock `{}`", path.display()))?;

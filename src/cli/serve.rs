@@ -6,7 +6,6 @@ use crate::model::Failure;
 use crate::serve::{Content, serve};
 use crate::store::{LOCK, lock_missing};
 use anyhow::{Context as _, Result};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 
@@ -21,7 +20,7 @@ pub struct Args {
     store: Option<PathBuf>,
     /// Address and port; port 0 lets the system choose. Nothing asks who connects.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
-    listen: SocketAddr,
+    listen: String,
 }
 
 /// Runs the verb until it is interrupted. Prints the address, once it answers there.
@@ -42,7 +41,8 @@ pub async fn run(args: &Args, printer: &Printer) -> Result<()> {
     for name in content.repositories() {
         printer.say(&format!("serving {name}"));
     }
-    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
+    let listener =
+        TcpListener::bind(args.listen.as_str()).await.with_context(|| format!("listening on {}", args.listen))?;
     printer.data(&format!("http://{}\n", listener.local_addr()?))?;
     let interrupted = async {
         // Without a handler the program ends at once, which is as good.

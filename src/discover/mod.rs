@@ -105,7 +105,7 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
         Kind::Rootfs => rootfs::discover(path, platforms),
         Kind::ReleaseInfo if path.is_dir() => release_info::discover_dir(path, platforms),
         Kind::Rpm if value != "-" => {
-            let file = File::open(path)?;
+            let file = open(value)?;
             rpm::discover(io::BufReader::new(file), &file_name(value), platforms)
         }
         kind => parse(kind, value, &read_input(value)?, platforms),
@@ -114,7 +114,7 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
 
 /// Finds out what a file is and reads it; once, because it may be a pipe.
 fn discover_file(path: &str, platforms: &Platforms) -> Result<Release> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(rpm::MAGIC.len() as u64).read_to_end(&mut bytes)?;
     if bytes == rpm::MAGIC {
@@ -122,12 +122,13 @@ fn discover_file(path: &str, platforms: &Platforms) -> Result<Release> {
         return rpm::discover(input, &file_name(path), platforms);
     }
     read_capped(file, &mut bytes)?;
-    parse(file_kind(&bytes)?, path, &bytes, platforms)
+    parse(file_kind(without_mark(&bytes))?, path, &bytes, platforms)
 }
 
 /// Parses a file of a known kind.
 fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<Release> {
     let name = if path == "-" { "standard input" } else { path };
+    let bytes = without_mark(bytes);
     if bytes.trim_ascii().is_empty() {
         return Err(Failure::usage("the file is empty")
             .hint("name a file with content, or leave this input out")
@@ -142,6 +143,19 @@ fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<
         Kind::Rpm => Err(Failure::usage("an RPM is not read from standard input").hint("name the file").into()),
         Kind::Rootfs | Kind::Image => Err(Failure::usage("this kind of input is not a file").into()),
     }
+}
+
+/// Text without the byte order mark that some editors put before it.
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Opens an input; one that is not there is the user's mistake.
+fn open(path: &str) -> Result<File> {
+    File::open(path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => Failure::usage("there is no such file").because(e).hint("check the path").into(),
+        _ => e.into(),
+    })
 }
 
 fn image(input: &Input) -> Result<Release> {
@@ -161,14 +175,7 @@ fn image(input: &Input) -> Result<Release> {
 }
 
 fn lock(bytes: &[u8]) -> Result<Release> {
-    let plan = parse_lock(bytes)?;
-    let mut release = Release::default();
-    for image in plan.images {
-        for origin in image.found_in {
-            release.add(image.reference.clone(), origin, Some(image.manifest.digest.clone()));
-        }
-    }
-    Ok(release)
+    Ok(Release::from(&parse_lock(bytes)?))
 }
 
 /// What a folder is: a root, or a folder of release-info files.
@@ -224,7 +231,7 @@ fn read_input(path: &str) -> Result<Vec<u8>> {
     if path == "-" {
         read_capped(io::stdin().lock(), &mut bytes)?;
     } else {
-        read_capped(File::open(path)?, &mut bytes)?;
+        read_capped(open(path)?, &mut bytes)?;
     }
     Ok(bytes)
 }

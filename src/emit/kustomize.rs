@@ -28,7 +28,7 @@ pub fn overlay(plan: &Plan) -> (Vec<Pin<'_>>, Vec<String>) {
                 unreached.push(format!("`{}` is named outside of `image:` fields ({origin})", image.reference));
             }
         }
-        if images.len() > 1 {
+        if images.len() > 1 && !images.iter().all(|image| same_native(image, images[0], plan)) {
             let all: Vec<String> = images.iter().map(|image| format!("`{}`", image.reference)).collect();
             unreached.push(format!(
                 "{} share the repository `{name}`, kustomize can pin only one digest for it",
@@ -57,6 +57,15 @@ pub fn overlay(plan: &Plan) -> (Vec<Pin<'_>>, Vec<String>) {
         }
     }
     (pins, unreached)
+}
+
+/// Whether two images have one native digest, so that one pin serves both.
+fn same_native(one: &PlannedImage, other: &PlannedImage, plan: &Plan) -> bool {
+    let native = |image: &PlannedImage| match plan.platforms.as_slice() {
+        [platform] => image.instance_for(platform).map(|instance| instance.manifest.digest.clone()),
+        _ => None,
+    };
+    native(one).is_some() && native(one) == native(other)
 }
 
 /// The repository as the reference writes it, which is what kustomize compares with.

@@ -25,6 +25,9 @@ pub struct Templates {
 impl Templates {
     /// The built-in templates, with those that stand in `overrides` instead.
     pub fn new(overrides: Option<&Dir>) -> Result<Self> {
+        if let Some(dir) = overrides {
+            check_names(dir)?;
+        }
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
@@ -49,6 +52,21 @@ impl Templates {
                 .hint("compare your template with the built-in one in the project's `templates/`")
         })?)
     }
+}
+
+/// Fails where the folder has a template that nothing would use: most likely its name is misspelt.
+fn check_names(dir: &Dir) -> Result<()> {
+    for entry in dir.entries().context("listing the template folder")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let Some(stem) = name.strip_suffix(".j2") else { continue };
+        if !BUILT_IN.iter().any(|(known, _)| *known == stem) {
+            let known: Vec<String> = BUILT_IN.iter().map(|(known, _)| format!("{known}.j2")).collect();
+            return Err(Failure::usage(format!("there is no template `{name}`"))
+                .hint(format!("the templates are {}", known.join(", ")))
+                .into());
+        }
+    }
+    Ok(())
 }
 
 fn read_optional(dir: &Dir, name: &str) -> Result<Option<String>> {

@@ -103,7 +103,8 @@ impl IndexEntry {
 /// The parsed view of a manifest.
 #[derive(Debug, Clone)]
 pub enum Manifest {
-    /// Manifest list or image index: its entries, in order.
+    /// Manifest list or image index: its entries, in order, but for those under a digest of another
+    /// algorithm than sha256, which cannot be stored.
     Index(Vec<IndexEntry>),
     /// One image.
     Image {
@@ -177,7 +178,9 @@ impl RawManifest {
         let bad_digest = |source| ManifestError::Digest { digest: self.digest.clone(), source };
         if self.is_index() {
             let index: oci_spec::image::ImageIndex = serde_json::from_slice(&self.bytes).map_err(json)?;
-            let entries = index.manifests().iter().map(|entry| {
+            let usable =
+                |entry: &&oci_spec::image::Descriptor| !matches!(descriptor(entry), Err(DigestError::Algorithm(_)));
+            let entries = index.manifests().iter().filter(usable).map(|entry| {
                 let platform = entry.platform().as_ref().map(|p| Platform {
                     os: p.os().to_string(),
                     architecture: p.architecture().to_string(),

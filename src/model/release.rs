@@ -1,6 +1,8 @@
 //! `Release`: what discovery found, which images are asked for and by whom.
 
 use super::digest::Digest;
+use super::plan::Plan;
+use super::platform::Platforms;
 use super::reference::Reference;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -41,8 +43,24 @@ pub struct Component {
 pub struct Release {
     /// The images.
     pub components: Vec<Component>,
+    /// The platforms of the lock that this comes from.
+    #[serde(skip)]
+    pub platforms: Option<Platforms>,
     #[serde(skip)]
     positions: HashMap<String, usize>,
+}
+
+impl From<&Plan> for Release {
+    /// What a lock names, each pinned to the digest that it has there.
+    fn from(plan: &Plan) -> Self {
+        let mut release = Self { platforms: Some(plan.platforms()), ..Self::default() };
+        for image in &plan.images {
+            for origin in &image.found_in {
+                release.add(image.reference.clone(), origin.clone(), Some(image.manifest.digest.clone()));
+            }
+        }
+        release
+    }
 }
 
 impl Release {
@@ -62,6 +80,7 @@ impl Release {
 
     /// Adds all images of another release.
     pub fn merge(&mut self, other: Release) {
+        self.platforms = self.platforms.take().or(other.platforms);
         for component in other.components {
             for origin in component.found_in {
                 self.add(component.reference.clone(), origin, component.pin.clone());

@@ -1,19 +1,20 @@
 //! The http lane: raw manifests and blobs over HTTP(S), one connection pool for the whole set.
 //!
-//! `oci_client` exchanges credentials for tokens. The requests themselves are made here on its own
-//! HTTP library, because its calls can neither cap a manifest nor do without a `GET /v2/` per request.
+//! Made on `reqwest`, the HTTP library below `oci-client`. That crate itself was tried and does not do:
+//! it reads manifests and tokens of any size into memory, sends passwords to a token service without
+//! TLS, asks `GET /v2/` before every request to a registry without authentication, and drops the
+//! status of errors.
 
 use super::auth::Credentials;
 use super::registries_conf::RegistriesConf;
+use super::token::{Challenge, MAX_TOKEN_ANSWER, parse_answer, service_url};
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
 use crate::model::{Descriptor, PinnedReference, Repository};
 use futures_util::{StreamExt, TryStreamExt};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::secrets::RegistryAuth;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// More redirects than this are a loop.
 const MAX_REDIRECTS: usize = 10;
+/// A shorter secret would blot out half of every message.
+const SHORTEST_SECRET: usize = 4;
 /// How much of an error page is read for its message.
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
@@ -34,10 +37,11 @@ const MAX_ERROR_BODY: u64 = 64 * 1024;
 pub struct Http {
     client: reqwest::Client,
     options: Options,
-    certificates: Certificates,
     registries_conf: RegistriesConf,
     hosts: Mutex<HashMap<String, Arc<OnceCell<&'static str>>>>,
     authorizations: Mutex<HashMap<Repository, Arc<AsyncMutex<Option<HeaderValue>>>>>,
+    /// What must not appear in a message.
+    secrets: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -72,9 +76,9 @@ impl Http {
             client: builder.build().map_err(wrong)?,
             registries_conf: RegistriesConf::read(&options.registries_conf)?,
             options,
-            certificates,
             hosts: Mutex::default(),
             authorizations: Mutex::default(),
+            secrets: Mutex::default(),
         })
     }
 
@@ -99,7 +103,7 @@ impl Http {
         accept: Option<&str>,
         object: &str,
     ) -> Result<Response, Error> {
-        self.registries_conf.check(repository)?;
+        self.registries_conf.check(repository, self.options.tls_verify)?;
         let scheme = self.scheme(repository.host()).await;
         let url = format!("{scheme}://{}/v2/{}/{path}", api_host(repository.host()), repository.path());
         let slot = lock(&self.authorizations).entry(repository.clone()).or_default().clone();
@@ -109,7 +113,7 @@ impl Http {
             // Which credentials were refused matters to 403 only.
             let sent = known.filter(|_| response.status() == StatusCode::FORBIDDEN);
             let file = sent.and_then(|_| Some(self.options.auth.find(repository).ok()??.file));
-            return expect_ok(response, object, file).await;
+            return self.expect_ok(response, object, file).await;
         }
         let credentials = self.options.auth.find(repository)?;
         let file = credentials.as_ref().map(|c| c.file.clone());
@@ -117,13 +121,13 @@ impl Http {
             let mut slot = slot.lock().await;
             // Another request may have renewed it while this one waited.
             if *slot == known {
-                *slot = self.authorize(repository, &response, credentials, object).await?;
+                *slot = self.authorize(repository, &response, credentials.as_ref(), object).await?;
             }
             slot.clone()
         };
-        let Some(fresh) = fresh else { return expect_ok(response, object, file).await };
+        let Some(fresh) = fresh else { return self.expect_ok(response, object, file).await };
         let response = self.send(&url, accept, Some(&fresh), repository, object).await?;
-        expect_ok(response, object, file).await
+        self.expect_ok(response, object, file).await
     }
 
     async fn send(
@@ -148,23 +152,22 @@ impl Http {
     async fn authorize(
         &self,
         repository: &Repository,
-        challenge: &Response,
-        credentials: Option<Credentials>,
+        refusal: &Response,
+        credentials: Option<&Credentials>,
         object: &str,
     ) -> Result<Option<HeaderValue>, Error> {
-        let mut challenges = challenge.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
-        let bearer = challenges.any(|c| c.to_ascii_lowercase().contains("bearer"));
-        let file = credentials.as_ref().map(|c| c.file.clone());
-        let auth = credentials.map_or(RegistryAuth::Anonymous, |c| RegistryAuth::Basic(c.user, c.password));
-        let value: Option<String> = if bearer {
-            let token = self.token(repository, &auth, object, file).await?;
-            token.map(|token| format!("Bearer {token}"))
-        } else if let RegistryAuth::Basic(user, password) = &auth {
-            use base64::Engine as _;
-            let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-            Some(format!("Basic {pair}"))
-        } else {
-            None
+        let value = match Challenge::of(refusal.headers()) {
+            Challenge::Bearer { realm, service } => {
+                let exchange = self.token(repository, &realm, service.as_deref(), credentials, object);
+                let silent = |_| Error::Unreachable {
+                    host: repository.host().to_owned(),
+                    detail: "the registry's token service does not answer".to_owned(),
+                };
+                let token = tokio::time::timeout(TOKEN_TIMEOUT, exchange).await.map_err(silent)??;
+                Some(format!("Bearer {token}"))
+            }
+            Challenge::Basic => credentials.map(|c| self.basic(c)),
+            Challenge::Unknown => None,
         };
         Ok(value.and_then(|value| HeaderValue::from_str(&value).ok()).map(|mut value| {
             value.set_sensitive(true);
@@ -172,43 +175,73 @@ impl Http {
         }))
     }
 
+    fn basic(&self, credentials: &Credentials) -> String {
+        use base64::Engine as _;
+        let pair = format!("{}:{}", credentials.user, credentials.password);
+        let pair = base64::engine::general_purpose::STANDARD.encode(pair);
+        lock(&self.secrets).extend([credentials.password.clone(), pair.clone()]);
+        format!("Basic {pair}")
+    }
+
+    /// Asks a token service for a token to pull from a repository.
     async fn token(
         &self,
         repository: &Repository,
-        auth: &RegistryAuth,
+        realm: &str,
+        service: Option<&str>,
+        credentials: Option<&Credentials>,
+        object: &str,
+    ) -> Result<String, Error> {
+        let file = credentials.map(|c| c.file.clone());
+        let denied = |detail: String| Error::Denied { object: object.to_owned(), detail, credentials: file.clone() };
+        let scheme = self.scheme(repository.host()).await;
+        let url = service_url(realm, service, repository.path(), scheme).map_err(|e| denied(one_line(&e)))?;
+        let authorization = credentials.map(|c| self.basic(c)).and_then(|value| HeaderValue::from_str(&value).ok());
+        let mut request = self.client.get(url);
+        if let Some(mut authorization) = authorization {
+            authorization.set_sensitive(true);
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let response = request.send().await.map_err(|e| failed_request(repository.host(), object, &e))?;
+        let status = response.status();
+        let body = read_capped(response, MAX_TOKEN_ANSWER, object).await?;
+        match parse_answer(&body).filter(|_| status == StatusCode::OK) {
+            Some(token) => {
+                lock(&self.secrets).insert(token.clone());
+                Ok(token)
+            }
+            None => Err(denied(format!("the token service answered {}", self.redact(&status_text(status, &body))))),
+        }
+    }
+
+    /// The response if it is a 200, else what it means.
+    async fn expect_ok(
+        &self,
+        response: Response,
         object: &str,
         credentials: Option<PathBuf>,
-    ) -> Result<Option<String>, Error> {
-        let host = repository.host();
-        let protocol = match self.scheme(host).await {
-            "http" => ClientProtocol::Http,
-            _ => ClientProtocol::Https,
-        };
-        let config = ClientConfig {
-            protocol,
-            accept_invalid_certificates: !self.options.tls_verify,
-            extra_root_certificates: (self.certificates.authorities.iter())
-                .map(|pem| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() })
-                .collect(),
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            ..ClientConfig::default()
-        };
-        let denied =
-            |detail: String| Error::Denied { object: object.to_owned(), detail, credentials: credentials.clone() };
-        let client = oci_client::Client::try_from(config).map_err(|e| denied(e.to_string()))?;
-        let image = oci_client::Reference::with_tag(
-            api_host(host).to_owned(),
-            repository.path().to_owned(),
-            "token".to_owned(),
-        );
-        let exchange = client.auth(&image, auth, oci_client::RegistryOperation::Pull);
-        match tokio::time::timeout(TOKEN_TIMEOUT, exchange).await {
-            Ok(Ok(token)) => Ok(token),
-            Ok(Err(oci_client::errors::OciDistributionError::RequestError(e))) => Err(failed_request(host, object, &e)),
-            Ok(Err(e)) => Err(denied(one_line(&e.to_string()))),
-            Err(_) => Err(denied("the registry's token service does not answer".to_owned())),
+    ) -> Result<Response, Error> {
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
         }
+        let body = read_capped(response, MAX_ERROR_BODY, object).await.unwrap_or_default();
+        let (object, detail) = (object.to_owned(), self.redact(&status_text(status, &body)));
+        Err(match status {
+            StatusCode::NOT_FOUND => Error::NotFound { object, detail },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { object, detail, credentials },
+            _ => Error::Answer { object, detail: format!("the registry answered {detail}") },
+        })
+    }
+
+    /// Foreign text without the secrets that were sent: a server may send them back.
+    fn redact(&self, text: &str) -> String {
+        let secrets = lock(&self.secrets);
+        let mut text = text.to_owned();
+        for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+            text = text.replace(secret.as_str(), "***");
+        }
+        text
     }
 }
 
@@ -292,28 +325,21 @@ async fn read_capped(response: Response, limit: u64, object: &str) -> Result<Vec
     Ok(bytes)
 }
 
-/// The response if it is a 200, else what it means.
-async fn expect_ok(response: Response, object: &str, credentials: Option<PathBuf>) -> Result<Response, Error> {
-    let status = response.status();
-    if status == StatusCode::OK {
-        return Ok(response);
-    }
-    let body = read_capped(response, MAX_ERROR_BODY, object).await.unwrap_or_default();
-    let (object, detail) = (object.to_owned(), status_text(status, &body));
-    Err(match status {
-        StatusCode::NOT_FOUND => Error::NotFound { object, detail },
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { object, detail, credentials },
-        _ => Error::Answer { object, detail },
-    })
-}
-
 /// The status and what the registry says of it: its error envelope (distribution-spec, "Error
 /// Codes") where it sends one.
 fn status_text(status: StatusCode, body: &[u8]) -> String {
-    let envelope: Option<oci_client::errors::OciEnvelope> = serde_json::from_slice(body).ok();
-    let first = envelope.as_ref().and_then(|e| e.errors.first());
-    match first.map(|e| e.message.as_str()).filter(|m| !m.is_empty()) {
-        Some(message) => format!("{}, {}", status.as_u16(), one_line(message)),
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        message: Option<String>,
+    }
+    let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
+    let message = envelope.and_then(|envelope| envelope.errors.into_iter().next()?.message);
+    match message.filter(|message| !message.is_empty()) {
+        Some(message) => format!("{}, {}", status.as_u16(), one_line(&message)),
         None => status.to_string(),
     }
 }

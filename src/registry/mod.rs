@@ -9,6 +9,7 @@ pub mod auth;
 pub mod http;
 pub mod proxy;
 pub mod registries_conf;
+mod token;
 
 use crate::model::manifest::{MAX_MANIFEST_SIZE, ManifestError};
 use crate::model::{Descriptor, Digest, Hasher, PinnedReference, RawManifest, Repository};
@@ -91,7 +92,7 @@ pub enum Error {
         detail: String,
     },
     /// Any other answer than the one asked for.
-    #[error("`{object}`: the registry answered {detail}")]
+    #[error("`{object}`: {detail}")]
     Answer {
         /// What was asked for.
         object: String,
@@ -163,6 +164,10 @@ impl Error {
             Error::Denied { credentials: Some(path), .. } => {
                 format!("the credentials in `{}` were refused; log in again or name another file", path.display())
             }
+            Error::Unreachable { detail, .. } if detail.contains("CaUsedAsEndEntity") => {
+                "the registry's own certificate is marked as an authority; sign one with `CA:FALSE`, or use `--transport proxy`"
+                    .to_owned()
+            }
             Error::Unreachable { detail, .. } if detail.contains("certificate") => {
                 "name the folder with the registry's CA (`*.crt`): `--cert-dir DIR`".to_owned()
             }
@@ -179,9 +184,12 @@ impl Error {
                 proxy::MINIMUM_SKOPEO.0,
                 proxy::MINIMUM_SKOPEO.1
             ),
-            Error::Answer { .. } | Error::TooLarge { .. } | Error::Manifest { .. } | Error::Configuration { .. } => {
-                return Vec::new();
+            Error::Manifest { .. } => {
+                "something else than the registry may have answered: look at the address with `curl`".to_owned()
             }
+            Error::Configuration { path, .. } => format!("check `{}`, or name another", path.display()),
+            Error::TooLarge { .. } => "no registry serves manifests or tokens of this size in good faith".to_owned(),
+            Error::Answer { .. } => return Vec::new(),
         };
         vec![hint]
     }

@@ -206,7 +206,7 @@ fn classify(repository: &Repository, object: String, talk: &str, options: &Optio
     } else if has(&["pinging container registry", "connection refused", "no such host", "certificate"]) {
         Error::Unreachable { host: repository.host().to_owned(), detail }
     } else {
-        Error::Answer { object, detail }
+        Error::Answer { object, detail: format!("skopeo says {detail}") }
     }
 }
 

@@ -52,7 +52,7 @@ impl RegistriesConf {
     }
 
     /// Fails where a setting for `repository` changes which host is asked, or how.
-    pub fn check(&self, repository: &Repository) -> Result<(), Error> {
+    pub fn check(&self, repository: &Repository, tls_verify: bool) -> Result<(), Error> {
         let applies = |entry: &Entry| {
             let prefix = entry.prefix.as_deref().filter(|p| !p.is_empty()).or(entry.location.as_deref());
             prefix.is_some_and(|prefix| covers(prefix, repository))
@@ -64,7 +64,7 @@ impl RegistriesConf {
                 (entry.blocked, "blocked"),
                 (!entry.mirror.is_empty(), "mirror"),
                 (moved, "location"),
-                (entry.insecure, "insecure"),
+                (entry.insecure && tls_verify, "insecure"),
             ];
             if let Some((_, name)) = settings.iter().find(|(set, _)| *set) {
                 let setting = format!("`{name}` of [[registry]] `{prefix}` in {}", path.display());
@@ -123,7 +123,7 @@ mod tests {
             ("mirrored.io/x:v1", Some("mirror")),
         ] {
             let reference: Reference = reference.parse().unwrap();
-            let answer = conf.check(reference.repository());
+            let answer = conf.check(reference.repository(), true);
             match setting {
                 None => assert!(answer.is_ok(), "{reference}"),
                 Some(name) => assert!(answer.unwrap_err().to_string().contains(name), "{reference}"),

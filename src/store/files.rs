@@ -35,6 +35,18 @@ pub fn settle(parent: &Dir, path: &Path, mtime: i64) -> io::Result<()> {
     Ok(rustix::fs::utimensat(parent, path, &times(mtime), AtFlags::empty())?)
 }
 
+/// Gives a file of an earlier run mode 0644 and its time, where it has others.
+pub(super) fn settle_file(dir: &Dir, name: &str, mtime: i64) -> io::Result<()> {
+    let metadata = dir.symlink_metadata(name)?;
+    if metadata.mode() & 0o7777 != 0o644 {
+        dir.set_permissions(name, Permissions::from_mode(0o644))?;
+    }
+    if metadata.mtime() != mtime {
+        rustix::fs::utimensat(dir, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
 /// Whether a name is of the form that `cap-tempfile` gives on the way to the right one: a UUID.
 pub(super) fn is_temporary(name: &str) -> bool {
     let dashes: Vec<usize> = name.match_indices('-').map(|(at, _)| at).collect();

@@ -4,10 +4,12 @@
 //! checked, views only when complete, the lock last; so a run that was killed leaves nothing that
 //! the next run could take for whole.
 
+mod claims;
 pub mod files;
 mod pool;
 mod view;
 
+use claims::Claims;
 pub use pool::{BlobWriter, Pool};
 pub use view::view_entries;
 
@@ -16,7 +18,6 @@ use crate::model::{Digest, Plan};
 use cap_std_ext::cap_std::fs::Dir;
 use cap_std_ext::dirext::CapStdExtDirExt as _;
 use rustix::fs::FlockOperation;
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,9 @@ pub enum Error {
     /// The lock cannot be used.
     #[error("the lock `{LOCK}` cannot be used: {0}")]
     Lock(String),
+    /// The folder is somebody else's.
+    #[error("this folder has a `{0}`, but no `{LOCK}`: it belongs to another tool")]
+    Foreign(&'static str),
     /// There is no lock.
     #[error("there is no `{LOCK}` in this folder, so it is no store, or one that was never finished")]
     NotAStore,
@@ -81,6 +85,9 @@ impl Error {
     /// What the user can do.
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Error::Io { source, .. } if source.to_string().contains("outside of the filesystem") => {
+                "a link on the way leads out of the folder; nothing is written there"
+            }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run as root, or choose a place that you may write to (`--store`, `--root`)"
             }
@@ -92,6 +99,7 @@ impl Error {
             }
             Error::WrongBytes { .. } => "a registry, proxy or mirror on the way changes content; do not ship it",
             Error::WrongSize { .. } => "the transfer was cut or the registry is at fault; run the same command again",
+            Error::Foreign(_) => "choose another folder, or clear this one away yourself",
             Error::Busy => "wait until it has finished",
             Error::NotAStore => "`bootc-embed fetch INPUT --store DIR` makes one, or completes it",
             Error::Io { .. } | Error::Lock(_) => return Vec::new(),
@@ -110,6 +118,8 @@ pub struct Store {
     dir: Dir,
     pool: Pool,
     mtime: i64,
+    /// What earlier runs wrote, whole or cut off.
+    claims: Claims,
     /// Holds the lock; also what is synced at the end.
     handle: OwnedFd,
 }
@@ -136,9 +146,26 @@ impl Store {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::Busy),
             Err(e) => return Err(io_error("locking", path)(e.into())),
         }
+        let known = read_claims(&dir)?;
+        let mut claims = known.clone().unwrap_or_default();
+        match read_lock(&dir)? {
+            Some(plan) => claims.add(&plan),
+            None if known.is_none() => refuse_foreign(&dir)?,
+            None => {}
+        }
+        write_claims(&dir, &claims, mtime)?;
+        if known.is_some() {
+            remove_leftovers(&dir)?;
+        }
         let pool = Pool::create(&dir, Path::new("blobs"), mtime)?;
-        remove_leftovers(&dir)?;
-        Ok(Self { dir, pool, mtime, handle })
+        Ok(Self { dir, pool, mtime, claims, handle })
+    }
+
+    /// Notes that all of `plan` is this program's own, before any of it is written.
+    pub fn claim(&self, plan: &Plan) -> Result<(), Error> {
+        let mut claims = self.claims.clone();
+        claims.add(plan);
+        write_claims(&self.dir, &claims, self.mtime)
     }
 
     /// The pool.
@@ -150,12 +177,8 @@ impl Store {
     /// written, then what only an earlier set needed goes.
     pub fn publish(&self, plan: &Plan) -> Result<Removed, Error> {
         for descriptor in plan.content().into_values() {
-            if !self.pool.has(descriptor)? {
-                let missing = io::Error::new(io::ErrorKind::NotFound, "it is not in the pool");
-                return Err(io_error("linking to", descriptor.digest.to_string())(missing));
-            }
+            self.pool.settle_blob(descriptor)?;
         }
-        let before = read_lock(&self.dir)?;
         for image in &plan.images {
             view::write(&self.dir, image, self.mtime)?;
         }
@@ -164,7 +187,8 @@ impl Store {
         self.write(ALIASES, &json(&plan.aliases()))?;
         self.write(IMAGE_LIST, view::image_list(plan).as_bytes())?;
         self.write(LOCK, &json(plan))?;
-        let removed = self.remove_unused(before.as_ref(), plan)?;
+        let removed = self.remove_unused(plan)?;
+        self.dir.remove_file(Claims::FILE).map_err(io_error("removing", Claims::FILE))?;
         self.settle(plan)?;
         Ok(removed)
     }
@@ -173,18 +197,21 @@ impl Store {
         files::write(&self.dir, name, bytes, 0o644, self.mtime).map_err(io_error("writing", name))
     }
 
-    /// Removes views that only the earlier lock names, and every file of the pool that nothing names.
-    /// Other folders are left alone: the store may share its folder with other tools' files.
-    fn remove_unused(&self, before: Option<&Plan>, now: &Plan) -> Result<Removed, Error> {
-        let keys = |plan: &Plan| plan.images.iter().map(|image| image.reference.key()).collect::<BTreeSet<_>>();
+    /// Removes what earlier runs wrote and this set does not need. Everything else is left alone: the
+    /// store may share its folder with other tools' files.
+    fn remove_unused(&self, plan: &Plan) -> Result<Removed, Error> {
+        let mut needed = Claims::default();
+        needed.add(plan);
+        let unused = self.claims.without(&needed);
         let mut removed = Removed::default();
-        for key in before.map(keys).unwrap_or_default().difference(&keys(now)) {
-            if self.dir.try_exists(key).map_err(io_error("looking for", key))? {
-                self.dir.remove_dir_all(key).map_err(io_error("removing", key))?;
+        for key in &unused.views {
+            if self.dir.remove_all_optional(key).map_err(io_error("removing", key))? {
                 removed.views += 1;
             }
         }
-        removed.blobs = self.pool.keep_only(&now.content().into_keys().cloned().collect())?;
+        for digest in &unused.blobs {
+            removed.blobs += usize::from(self.pool.remove(digest)?);
+        }
         Ok(removed)
     }
 
@@ -197,6 +224,22 @@ impl Store {
         }
         rustix::fs::fsync(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
     }
+}
+
+/// Fails where a folder without a lock has files that a store would replace.
+fn refuse_foreign(dir: &Dir) -> Result<(), Error> {
+    for name in ["blobs", OCI_LAYOUT, OCI_INDEX, IMAGE_LIST, ALIASES] {
+        if dir.symlink_metadata_optional(name).map_err(io_error("looking for", name))?.is_some() {
+            return Err(Error::Foreign(name));
+        }
+    }
+    Ok(())
+}
+
+/// What a run that was cut off claimed; `None` where none was.
+fn read_claims(dir: &Dir) -> Result<Option<Claims>, Error> {
+    let text = dir.read_to_string_optional(Claims::FILE).map_err(io_error("reading", Claims::FILE))?;
+    Ok(text.map(|text| Claims::parse(&text)))
 }
 
 /// Reads the lock of a finished store; `None` where there is none.
@@ -223,6 +266,9 @@ pub fn parse_lock(bytes: &[u8]) -> Result<Plan, Error> {
         return Err(Error::Lock(format!("it is of version {version}, this program reads version {LOCK_VERSION}")));
     }
     let plan: Plan = serde_json::from_slice(bytes).map_err(wrong)?;
+    if plan.images.is_empty() {
+        return Err(Error::Lock("it names no image".to_owned()));
+    }
     if let Some(empty) = plan.images.iter().find(|image| image.instances.is_empty()) {
         return Err(Error::Lock(format!("`{}` has no instance", empty.reference)));
     }
@@ -246,15 +292,21 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     bytes
 }
 
+fn write_claims(dir: &Dir, claims: &Claims, mtime: i64) -> Result<(), Error> {
+    files::write(dir, Claims::FILE, claims.text().as_bytes(), 0o644, mtime).map_err(io_error("writing", Claims::FILE))
+}
+
 /// Removes what a killed run left between giving a file a temporary name and its own.
 fn remove_leftovers(dir: &Dir) -> Result<(), Error> {
-    for entry in dir.entries().map_err(io_error("listing", "."))? {
-        let name = entry.map_err(io_error("listing", "."))?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if files::is_temporary(name) {
-            dir.remove_file(name).map_err(io_error("removing", name))?;
-        } else if name.starts_with(view::TEMPORARY) {
-            dir.remove_dir_all(name).map_err(io_error("removing", name))?;
+    for place in [".", "blobs/sha256"] {
+        let Some(folder) = dir.open_dir_optional(place).map_err(io_error("opening", place))? else { continue };
+        for entry in folder.entries().map_err(io_error("listing", place))? {
+            let entry = entry.map_err(io_error("listing", place))?;
+            let (name, is_file) = (entry.file_name(), entry.file_type().is_ok_and(|kind| kind.is_file()));
+            let Some(name) = name.to_str() else { continue };
+            if (files::is_temporary(name) && is_file) || name.starts_with(view::TEMPORARY) {
+                folder.remove_all_optional(name).map_err(io_error("removing", name))?;
+            }
         }
     }
     Ok(())

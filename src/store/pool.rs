@@ -4,9 +4,12 @@ use super::{Error, files, io_error};
 use crate::model::{Descriptor, Digest, Hasher};
 use cap_std_ext::cap_std::fs::{Dir, File};
 use cap_std_ext::cap_tempfile::TempFile;
-use std::collections::BTreeSet;
+use cap_std_ext::dirext::CapStdExtDirExt as _;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+
+/// How much of a file is read at once.
+const BUFFER: usize = 128 * 1024;
 
 /// A folder of blobs. The store has one; a cache that builds share is another.
 pub struct Pool {
@@ -54,7 +57,7 @@ impl Pool {
         }
         let mut source = other.open(&blob.digest)?;
         let mut writer = self.writer(blob)?;
-        let mut buffer = vec![0; 128 * 1024];
+        let mut buffer = vec![0; BUFFER];
         loop {
             let read = source.read(&mut buffer).map_err(io_error("reading", blob.digest.hex()))?;
             if read == 0 {
@@ -76,22 +79,42 @@ impl Pool {
         self.dir.open(digest.hex()).map_err(io_error("reading", digest.hex()))
     }
 
-    /// Removes every file but those of `digests`; returns how many.
-    pub(super) fn keep_only(&self, digests: &BTreeSet<Digest>) -> Result<usize, Error> {
-        let mut removed = 0;
-        for entry in self.dir.entries().map_err(io_error("listing", "blobs"))? {
-            let name = entry.map_err(io_error("listing", "blobs"))?.file_name();
-            let name = name.to_string_lossy();
-            let digest = Digest::from_hex(&name).ok();
-            if digest.as_ref().is_some_and(|digest| digests.contains(digest)) {
-                continue;
-            }
-            if digest.is_some() || files::is_temporary(&name) {
-                self.dir.remove_file(name.as_ref()).map_err(io_error("removing", name.as_ref()))?;
-                removed += usize::from(digest.is_some());
+    /// Whether the blob is there and its bytes are right.
+    pub fn verify(&self, blob: &Descriptor) -> Result<bool, Error> {
+        if !self.has(blob)? {
+            return Ok(false);
+        }
+        let (mut file, mut hasher) = (self.open(&blob.digest)?, Hasher::default());
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match file.read(&mut buffer).map_err(io_error("reading", blob.digest.hex()))? {
+                0 => return Ok(hasher.finish() == blob.digest),
+                read => hasher.update(&buffer[..read]),
             }
         }
-        Ok(removed)
+    }
+
+    /// A small blob whose bytes are right; `None` where there is none.
+    pub fn read_small(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        let file = self.dir.open_optional(digest.hex()).map_err(io_error("reading", digest.hex()))?;
+        let Some(file) = file else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(io_error("reading", digest.hex()))?;
+        Ok(Some(bytes).filter(|bytes| Digest::of(bytes) == *digest))
+    }
+
+    /// Removes a blob; tells whether it was there.
+    pub(super) fn remove(&self, digest: &Digest) -> Result<bool, Error> {
+        self.dir.remove_file_optional(digest.hex()).map_err(io_error("removing", digest.hex()))
+    }
+
+    /// Gives a blob of an earlier run the mode and time of this one. Fails where it is missing.
+    pub(super) fn settle_blob(&self, blob: &Descriptor) -> Result<(), Error> {
+        if !self.has(blob)? {
+            let missing = io::Error::other("it is not in the pool, or not of the size that is announced");
+            return Err(io_error("linking to", blob.digest.to_string())(missing));
+        }
+        files::settle_file(&self.dir, blob.digest.hex(), self.mtime).map_err(io_error("finishing", blob.digest.hex()))
     }
 
     /// Gives the folders their modes and times.

@@ -4,7 +4,7 @@
 
 use super::{Error, files, io_error};
 use crate::model::{Digest, Plan, PlannedImage};
-use cap_std_ext::cap_std::fs::{Dir, DirBuilder};
+use cap_std_ext::cap_std::fs::{Dir, DirBuilder, MetadataExt as _};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -36,7 +36,7 @@ fn target(digest: &Digest) -> PathBuf {
 pub(super) fn write(store: &Dir, image: &PlannedImage, mtime: i64) -> Result<(), Error> {
     let key = image.reference.key();
     let entries = view_entries(image);
-    if is_complete(store, &key, &entries).map_err(io_error("reading", &key))? {
+    if is_complete(store, &key, &entries, mtime).map_err(io_error("reading", &key))? {
         return Ok(());
     }
     let temporary = format!("{TEMPORARY}{key}");
@@ -55,15 +55,18 @@ pub(super) fn write(store: &Dir, image: &PlannedImage, mtime: i64) -> Result<(),
     make().map_err(io_error("writing the view", &key))
 }
 
-fn is_complete(store: &Dir, key: &str, entries: &BTreeMap<String, Digest>) -> io::Result<bool> {
+fn is_complete(store: &Dir, key: &str, entries: &BTreeMap<String, Digest>, mtime: i64) -> io::Result<bool> {
     let view = match store.open_dir(key) {
         Ok(view) => view,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     };
-    let as_it_should_be =
-        |(name, digest): (&String, &Digest)| view.read_link(name).is_ok_and(|link| link == target(digest));
-    let complete = entries.iter().all(as_it_should_be) && view.read("version").is_ok_and(|text| text == VERSION);
+    let of_this_time = |name: &str| view.symlink_metadata(name).is_ok_and(|metadata| metadata.mtime() == mtime);
+    let links = |(name, digest): (&String, &Digest)| view.read_link(name).is_ok_and(|link| link == target(digest));
+    let complete = entries.iter().all(links)
+        && view.read("version").is_ok_and(|text| text == VERSION)
+        && entries.keys().all(|name| of_this_time(name))
+        && of_this_time("version");
     Ok(complete && view.entries()?.count() == entries.len() + 1)
 }
 

@@ -170,6 +170,8 @@ fn image_references_blueprints_lists_and_bare_references() {
     registry.example/c
         command line: image
     ");
+    write(folder.path(), "marked.txt", "\u{feff}registry.example/b:v1\n");
+    assert!(listed(&folder, "marked.txt").contains("registry.example/b:v1"));
     let forced = ["blueprint:set.toml", "list:images.txt", "image:registry.example/c"];
     assert_eq!(list(&folder, &forced).success().text(), three);
 }

@@ -196,3 +196,67 @@ fn two_builds_are_the_same_tree_to_the_second() {
     assert!(first.0.values().all(|(_, mtime)| *mtime == 1_700_000_000), "{first:#?}");
     assert!(embed("third", "").0.values().all(|(_, mtime)| *mtime == 0));
 }
+
+#[test]
+fn a_lock_that_lies_is_refused_and_a_damaged_store_is_mended() {
+    let rig = Rig::new();
+    rig.run(&["plan", "-o", "lock.json"]).success();
+    let lock: Value = serde_json::from_slice(&fs::read(rig.folder.path().join("lock.json")).unwrap()).unwrap();
+    let fetch = |lock: &Value, store: &str| {
+        fs::write(rig.folder.path().join("changed.json"), lock.to_string()).unwrap();
+        let arguments = ["fetch", "--locked", "changed.json", "--tls-verify=false", "--store", store];
+        run(bootc_embed(rig.folder.path()).current_dir(rig.folder.path()).args(arguments))
+    };
+    fetch(&lock, "store").success();
+    let whole = Tree::read(&rig.folder.path().join("store"));
+    let mut dropped = lock.clone();
+    dropped["images"][0]["instances"][0]["layers"].as_array_mut().unwrap().pop();
+    let mut swapped = lock.clone();
+    swapped["images"][0]["manifest"] = lock["images"][1]["manifest"].clone();
+    let mut renamed = lock.clone();
+    renamed["images"][0]["instances"][0]["platform"] = "linux/s390x".into();
+    let mut other = lock.clone();
+    other["platforms"] = serde_json::json!(["linux/arm64"]);
+    for (name, lie) in [("dropped", dropped), ("swapped", swapped), ("renamed", renamed), ("other", other)] {
+        let refused = fetch(&lie, "store").fails_with(1).says("does not say of").says("hint: make the lock anew");
+        assert!(refused.output.is_empty(), "{name}");
+        assert!(fetch(&lie, name).fails_with(1).output.is_empty());
+        assert!(!rig.folder.path().join(name).join("embed.lock.json").exists());
+    }
+    let mut nothing = lock.clone();
+    nothing["images"] = serde_json::json!([]);
+    fetch(&nothing, "store").fails_with(2).says("names no image");
+
+    let layer = lock["images"][0]["instances"][0]["layers"][0]["digest"].as_str().unwrap().replace("sha256:", "");
+    let blob = rig.folder.path().join("store/blobs/sha256").join(layer);
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    fetch(&lock, "store").success();
+    whole.assert_same(&Tree::read(&rig.folder.path().join("store")), "a store that was damaged");
+}
+
+#[test]
+fn a_lock_as_input_brings_its_platforms() {
+    let rig = Rig::new();
+    let plan = |arguments: &[&str]| {
+        let mut command = bootc_embed(rig.folder.path());
+        run(command.current_dir(rig.folder.path()).args(["plan", "--tls-verify=false"]).args(arguments)).success()
+    };
+    plan(&[&rig.references[0], "--platform", "linux/s390x", "-o", "s390x.json"]);
+    plan(&["lock:s390x.json", "-o", "again.json"]);
+    let read = |name: &str| fs::read(rig.folder.path().join(name)).unwrap();
+    assert_eq!(read("s390x.json"), read("again.json"));
+    plan(&["lock:s390x.json", "--platform", "linux/arm64", "-o", "arm64.json"]);
+    assert!(String::from_utf8(read("arm64.json")).unwrap().contains("\"linux/arm64\""));
+}
+
+#[test]
+fn a_time_that_is_none_is_refused() {
+    let rig = Rig::new();
+    let mut command = bootc_embed(rig.folder.path());
+    command.current_dir(rig.folder.path()).env("SOURCE_DATE_EPOCH", "yesterday").args(["fetch", "--store", "s"]);
+    run(command.args(&rig.references).args(["--platform", "linux/amd64", "--tls-verify=false"]))
+        .fails_with(2)
+        .says("`SOURCE_DATE_EPOCH` is `yesterday`");
+}

@@ -56,7 +56,12 @@ fn blueprints_warn_of_what_osbuild_cannot_hold() {
 fn kustomize_pins_what_it_can_and_names_the_rest() {
     let (web, web_index) = repository("web", &["linux/amd64", "linux/arm64"], Format::Oci, Spelling::ODD);
     let (twice, first) = repository("twice", &["linux/amd64"], Format::Oci, Spelling::COMPACT);
-    let (again, second) = repository("twice", &["linux/amd64"], Format::Oci, Spelling::TABS);
+    let other = instance("other", "linux/amd64", Format::Oci);
+    let (again, second) = repository_of("twice", &[&other], vec![Entry::new(&other)], Format::Oci);
+    // Two indexes over one instance: one pin serves both.
+    let (same, one) = repository("same", &["linux/amd64"], Format::Oci, Spelling::COMPACT);
+    let (_, two) = repository("same", &["linux/amd64"], Format::Oci, Spelling::TABS);
+    let same = same.index(&two);
     let (pause, pause_index) = repository("pause", &["linux/amd64"], Format::Docker, Spelling::DOCKER);
     let single = instance("single", "linux/amd64", Format::Oci);
     let singles = crate::support::fixture::Repository::new("single").instances([&single]);
@@ -65,20 +70,22 @@ fn kustomize_pins_what_it_can_and_names_the_rest() {
         (web.pinned("r.example", &web_index), "images.web"),
         (twice.pinned("r.example", &first), "images.first"),
         (again.pinned("r.example", &second), "images.second"),
+        (same.pinned("r.example", &one), "images.one"),
+        (same.pinned("r.example", &two), "images.two"),
         (pause.pinned("r.example", &pause_index), "crio.image.pause_image"),
         (singles.pinned("r.example", &single.manifest), "images.single"),
     ] {
         let origin = Origin { file: "release-x86_64.json".into(), key: key.into() };
         release.add(reference.parse().unwrap(), origin, None);
     }
-    let registry = MemoryRegistry::new(vec![web, twice.index(&second), pause, singles]);
+    let registry = MemoryRegistry::new(vec![web, twice.instances([&other]).index(&second), same, pause, singles]);
     let silent = bootc_embed::model::progress::Silent;
     let plan = super::wait(resolve(&release, &platforms(&["linux/amd64"]), &registry, 2, &silent)).unwrap().plan;
     let emitted = emit_with(Kind::Kustomize, &plan);
     assert_eq!(emitted.warnings.len(), 2, "{:#?}", emitted.warnings);
     let yaml: serde_yaml::Value = serde_yaml::from_str(text(&emitted)).expect("it is YAML");
     let pins = yaml["images"].as_sequence().expect("a list");
-    assert_eq!(pins.len(), 1, "only web: the single image is native already: {pins:#?}");
+    assert_eq!(pins.len(), 2, "web and same: the single image is native already: {pins:#?}");
     assert_text(&emitted, "kustomize");
 }
 
@@ -104,6 +111,10 @@ fn templates_can_be_overridden_and_say_what_is_wrong() {
     };
     let own = render("{{ images | length }} images in {{ store }}\n").unwrap();
     assert_eq!(text(&own), "2 images in /usr/lib/bootc-embed\n");
+    fs::write(folder.path().join("crio-pin.conf.j2"), "").unwrap();
+    let error = format!("{:#}", render("").expect_err("a misspelt name"));
+    assert!(error.contains("no template `crio-pin.conf.j2`"), "{error}");
+    fs::remove_file(folder.path().join("crio-pin.conf.j2")).unwrap();
     for (template, words) in [("{{ unknown }}", "undefined"), ("{% if %}", "cannot be read")] {
         let error = format!("{:#}", render(template).expect_err("an error"));
         assert!(error.contains("crio-pins.conf.j2") && error.contains(words), "{error}");

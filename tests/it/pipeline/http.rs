@@ -161,3 +161,22 @@ fn nothing_listens() {
     let missing = Options { cert_dir: Some(PathBuf::from("/nonexistent")), ..options() };
     assert!(Http::new(missing).err().expect("no such folder").to_string().contains("/nonexistent"));
 }
+
+#[test]
+fn a_token_service_that_never_ends_is_given_up() {
+    let (repository, index) = app();
+    let registry = FaultyRegistry::start_with(&[repository], Auth::EndlessToken);
+    let error = text(embed(&registry, &index, options()));
+    assert!(error.contains("larger than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn a_server_that_sends_secrets_back_does_not_get_them_printed() {
+    let (repository, index) = app();
+    let folder = tempfile::tempdir().unwrap();
+    let registry = FaultyRegistry::start_with(&[repository], Auth::Echo);
+    let auth = auth_file(&folder, registry.address(), "dXNlcjpzZWNyZXQ=");
+    let error = text(embed(&registry, &index, Options { auth, ..options() }));
+    assert!(error.contains("you sent Basic ***"), "{error}");
+    assert!(!error.contains("dXNlcjpzZWNyZXQ") && !error.contains("secret"), "{error}");
+}

@@ -68,8 +68,8 @@ fn fill(path: &Path, resolved: &Resolved, registry: &dyn Registry) -> anyhow::Re
     let dir = Dir::open_ambient_dir(path, ambient_authority()).expect("a folder can be opened");
     let store = Store::create(&dir, Path::new("."), 0)?;
     let Resolved { plan, content } = resolved;
-    let fetch = Fetch { plan, known: content, registry, store: &store, cache: None, jobs: 4, progress: &Silent };
-    wait(fetch.run())
+    let (cache, progress) = (None, &Silent);
+    wait(Fetch { plan, known: content, registry, store: &store, cache, verify: false, jobs: 4, progress }.run())
 }
 
 /// The text of an error with all causes.

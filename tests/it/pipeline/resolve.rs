@@ -252,3 +252,56 @@ fn a_registry_that_serves_other_bytes_is_caught() {
     let at = bootc_embed::registry::At::Digest(reference.digest().unwrap());
     assert!(super::wait(registry.manifest(reference.repository(), at)).is_err());
 }
+
+#[test]
+fn what_no_runtime_imports_is_refused() {
+    let image = instance("app", "linux/amd64", Format::Oci);
+    let single = |config: Blob, announced: u64| {
+        let config_descriptor = json!({ "mediaType": config.media_type, "digest": config.digest, "size": announced });
+        let manifest =
+            json!({ "schemaVersion": 2, "config": config_descriptor, "layers": [image.layers[0].descriptor()] });
+        let manifest = Blob::new(&image.manifest.media_type, Spelling::COMPACT.write(&manifest));
+        Instance { manifest, config, ..image.clone() }
+    };
+    let chart = single(Blob::new("application/vnd.cncf.helm.config.v1+json", b"{}".to_vec()), 2);
+    let huge = single(Blob::new(&image.config.media_type, b"{}".to_vec()), 5 << 20);
+    for (broken, words) in [
+        (&chart, "is no container image: its config is of type `application/vnd.cncf"),
+        (&huge, "which runtimes refuse"),
+    ] {
+        let entries = vec![Entry::named(&broken.manifest, "linux/amd64")];
+        let error =
+            kept(&[("broken", broken)], entries.clone(), Format::Oci, &platforms(&["linux/amd64"])).unwrap_err();
+        assert!(error.contains(words), "{error}");
+        kept(&[("broken", broken)], entries, Format::Oci, &Platforms::All).unwrap();
+    }
+    let repository = Repository::new("app").instances([&chart]);
+    let references = [repository.pinned("r.example", &chart.manifest)];
+    let error = text(resolve_all(&references, &platforms(&["linux/amd64"]), &MemoryRegistry::new(vec![repository])));
+    assert!(error.contains("is no container image"), "{error}");
+}
+
+#[test]
+fn one_digest_has_one_size() {
+    let image = instance("app", "linux/amd64", Format::Oci);
+    let layer = &image.layers[0];
+    let mut lie = layer.descriptor();
+    lie["size"] = json!(layer.bytes.len() + 1);
+    let manifest =
+        json!({ "schemaVersion": 2, "config": image.config.descriptor(), "layers": [layer.descriptor(), lie] });
+    let manifest = Blob::new(&image.manifest.media_type, Spelling::COMPACT.write(&manifest));
+    let repository = Repository::new("app").instances([&Instance { manifest: manifest.clone(), ..image.clone() }]);
+    let references = [repository.pinned("r.example", &manifest)];
+    let registry = MemoryRegistry::new(vec![repository]);
+    let error = text(resolve_all(&references, &platforms(&["linux/amd64"]), &registry));
+    assert!(error.contains(&layer.digest) && error.contains("is announced with"), "{error}");
+}
+
+#[test]
+fn an_entry_under_another_algorithm_does_not_spoil_the_others() {
+    let image = instance("app", "linux/amd64", Format::Oci);
+    let other =
+        Entry::named(&image.manifest, "linux/arm64").field("digest", json!(format!("sha512:{}", "a".repeat(128))));
+    let entries = vec![other, Entry::new(&image)];
+    assert_eq!(kept(&[("app", &image)], entries, Format::Oci, &platforms(&["linux/amd64"])).unwrap(), ["app"]);
+}

@@ -90,3 +90,13 @@ fn manifests_blobs_ranges_tags_and_refusals() {
         });
     }
 }
+
+#[test]
+fn a_path_that_two_registries_share_is_served_by_its_full_name_only() {
+    let (app, index) = repository("app", &["linux/amd64"], Format::Oci, Spelling::ODD);
+    let references = [app.pinned("a.example", &index), app.pinned("b.example", &index)];
+    let registry = MemoryRegistry::new(vec![app]);
+    let plan = resolve_all(&references, &platforms(&["linux/amd64"]), &registry).unwrap().plan;
+    let content = Content::of_store(std::path::Path::new("/nonexistent"), &plan);
+    assert_eq!(content.repositories().collect::<Vec<_>>(), ["a.example/app", "b.example/app"]);
+}

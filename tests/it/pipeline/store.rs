@@ -7,11 +7,12 @@ use crate::support::tree::{Node, Tree};
 use bootc_embed::fetch::Fetch;
 use bootc_embed::model::progress::Silent;
 use bootc_embed::resolve::Resolved;
-use bootc_embed::store::{Pool, Store, parse_lock, read_lock};
+use bootc_embed::store::{Pool, Store, lock_text, parse_lock, read_lock};
 use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -120,7 +121,7 @@ fn a_run_that_breaks_off_publishes_nothing_and_the_next_one_finishes() {
     assert!(error.contains("breaks off"), "{error}");
     let left = Tree::read(folder.path());
     let blobs = left.paths().iter().filter(|path| path.parent() == Some(Path::new("blobs/sha256"))).count();
-    assert_eq!(left.0.len(), blobs + 2, "only whole blobs may be left: {:?}", left.paths());
+    assert_eq!(left.0.len(), blobs + 3, "only whole blobs and claims may be left: {:?}", left.paths());
 
     let asked = registry.blobs.load(Relaxed);
     registry.break_at.store(0, Relaxed);
@@ -138,6 +139,7 @@ fn leftovers_of_a_killed_run_are_cleared_away() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path(), &resolved, &registry).unwrap();
     let whole = Tree::read(folder.path());
+    fs::write(folder.path().join(".embed.claims"), "").unwrap();
     let key = resolved.plan.images[0].reference.key();
     // A file that got a temporary name but not its own; a view that was half made; a blob cut short.
     let uuid = "3f2504e0-4f89-41d3-9a0c-0305e82c3301";
@@ -151,6 +153,83 @@ fn leftovers_of_a_killed_run_are_cleared_away() {
     let summary = fill(folder.path(), &resolved, &registry).unwrap();
     assert_eq!(summary.fetched, 1);
     whole.assert_same(&Tree::read(folder.path()), "a store that was repaired");
+}
+
+#[test]
+fn a_folder_of_another_tool_is_refused_and_left_alone() {
+    let (registry, resolved, _) = two();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["blobs/sha256/x", "index.json", "oci-layout", "image-list.txt"] {
+        let place = folder.path().join(name.replace(['/', '.'], "-"));
+        fs::create_dir_all(place.join(name).parent().unwrap()).unwrap();
+        fs::write(place.join(name), "theirs").unwrap();
+        let before = Tree::read(&place);
+        let error = text(fill(&place, &resolved, &registry));
+        assert!(error.contains("belongs to another tool"), "{name}: {error}");
+        before.assert_same(&Tree::read(&place), name);
+    }
+    // Beside the store's own files, anything may stand, whatever it is called.
+    let place = folder.path().join("shared");
+    let theirs = ["3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(), "e".repeat(64)];
+    for name in &theirs {
+        fs::create_dir_all(place.join(name)).unwrap();
+    }
+    fill(&place, &resolved, &registry).unwrap();
+    fill(&place, &resolved, &registry).unwrap();
+    assert!(theirs.iter().all(|name| place.join(name).is_dir()));
+}
+
+#[test]
+fn a_set_that_was_cut_off_while_it_replaced_another_leaves_nothing() {
+    let (registry, resolved, _) = two();
+    let (other, index) = repository("other", &["linux/amd64"], Format::Oci, Spelling::TABS);
+    let reference = [other.pinned("r.example", &index)];
+    let others = MemoryRegistry::new(vec![other]);
+    let second = resolve_all(&reference, &platforms(&["linux/amd64"]), &others).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = folder.path().join("fresh");
+    fill(&fresh, &second, &others).unwrap();
+    let fresh = Tree::read(&fresh);
+
+    // As if killed before the removal: the new lock is there, and so are the old views and the claims.
+    let place = folder.path().join("late");
+    fill(&place, &resolved, &registry).unwrap();
+    let dir = open(&place);
+    Store::create(&dir, Path::new("."), 0).unwrap().claim(&second.plan).unwrap();
+    fs::write(place.join("embed.lock.json"), lock_text(&second.plan)).unwrap();
+    fill(&place, &second, &others).unwrap();
+    fresh.assert_same(&Tree::read(&place), "killed after the lock");
+
+    // As if killed before the lock, and then back to the first set.
+    let place = folder.path().join("early");
+    fill(&place, &second, &others).unwrap();
+    let dir = open(&place);
+    let store = Store::create(&dir, Path::new("."), 0).unwrap();
+    store.claim(&resolved.plan).unwrap();
+    let layer = &resolved.plan.images[0].instances[0].layers[1];
+    fs::write(place.join("blobs/sha256").join(layer.digest.hex()), "half").unwrap();
+    fs::create_dir(place.join(resolved.plan.images[0].reference.key())).unwrap();
+    drop(store);
+    let summary = fill(&place, &second, &others).unwrap();
+    assert_eq!((summary.removed_views, summary.removed_files), (1, 1));
+    fresh.assert_same(&Tree::read(&place), "killed before the lock");
+}
+
+#[test]
+fn another_time_or_mode_is_put_right() {
+    let (registry, resolved, _) = two();
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), &resolved, &registry).unwrap();
+    let whole = Tree::read(folder.path());
+    let blob = folder.path().join("blobs/sha256").join(resolved.plan.images[0].manifest.digest.hex());
+    fs::set_permissions(&blob, fs::Permissions::from_mode(0o600)).unwrap();
+    let dir = open(folder.path());
+    let store = Store::create(&dir, Path::new("."), 1_700_000_000).unwrap();
+    store.publish(&resolved.plan).unwrap();
+    drop(store);
+    assert!(Tree::read(folder.path()).0.values().all(|(_, mtime)| *mtime == 1_700_000_000));
+    fill(folder.path(), &resolved, &registry).unwrap();
+    whole.assert_same(&Tree::read(folder.path()), "back to the first time");
 }
 
 #[test]
@@ -204,6 +283,7 @@ fn a_cache_saves_the_second_build_every_blob() {
             registry: &registry,
             store: &store,
             cache: Some(&cache),
+            verify: false,
             jobs: 2,
             progress: &Silent,
         };
@@ -219,6 +299,7 @@ fn locks_are_read_with_care() {
     for (text, words) in [
         ("", "EOF"),
         ("{}", "version"),
+        (r#"{"version":1,"platforms":[],"images":[]}"#, "names no image"),
         (r#"{"version":2,"platforms":[],"images":[]}"#, "version 2"),
         (r#"{"version":1,"platforms":["linux/../x"],"images":[]}"#, "not a platform"),
         (
@@ -230,5 +311,8 @@ fn locks_are_read_with_care() {
         let error = parse_lock(text.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");
     }
-    assert!(parse_lock(br#"{"version":1,"platforms":[],"images":[],"later":true}"#).is_ok());
+    let (_, resolved, _) = two();
+    let mut lock: serde_json::Value = serde_json::from_slice(&lock_text(&resolved.plan)).unwrap();
+    lock["later"] = true.into();
+    assert_eq!(parse_lock(lock.to_string().as_bytes()).unwrap(), resolved.plan, "what is not known is passed over");
 }

@@ -41,6 +41,10 @@ pub enum Auth {
     Bearer,
     /// A token, which the token service gives to anybody.
     AnonymousBearer,
+    /// A token from a service whose answer never ends.
+    EndlessToken,
+    /// Credentials, which are refused and sent back in the message.
+    Echo,
 }
 
 /// One request that came.
@@ -220,16 +224,25 @@ fn challenge(inner: &Inner, authorization: Option<&str>) -> Option<Response> {
     let (right, challenge) = match inner.auth {
         Auth::None => return None,
         Auth::Basic => ("Basic dXNlcjpzZWNyZXQ=", "Basic realm=\"test\"".to_owned()),
-        Auth::Bearer | Auth::AnonymousBearer => {
+        Auth::Echo => ("", "Basic realm=\"test\"".to_owned()),
+        Auth::Bearer | Auth::AnonymousBearer | Auth::EndlessToken => {
             ("Bearer let-me-in", format!("Bearer realm=\"http://{}/token\",service=\"test\"", inner.address))
         }
     };
-    let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+    let said = match (inner.auth, authorization) {
+        (Auth::Echo, Some(value)) => format!("you sent {value}"),
+        _ => "authentication required".to_owned(),
+    };
+    let body = format!(r#"{{"errors":[{{"code":"UNAUTHORIZED","message":"{said}"}}]}}"#);
     (authorization != Some(right))
         .then(|| (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], body).into_response())
 }
 
 fn token(auth: Auth, authorization: Option<&str>) -> Response {
+    if auth == Auth::EndlessToken {
+        let chunks = std::iter::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 8192])));
+        return Body::from_stream(futures_util::stream::iter(chunks)).into_response();
+    }
     if auth == Auth::AnonymousBearer || authorization == Some("Basic dXNlcjpzZWNyZXQ=") {
         (StatusCode::OK, r#"{"token":"let-me-in"}"#).into_response()
     } else {
