@@ -57,6 +57,11 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
         let root = args.root.to_string_lossy().into_owned();
         inputs.push(Input { kind: Some(InputKind::Rootfs), value: root });
     }
+    if args.store.trim_matches('/').is_empty() {
+        return Err(Failure::usage("the store cannot be the root itself")
+            .hint("choose a folder, for example `/usr/lib/bootc-embed`")
+            .into());
+    }
     let templates = templates(args.template_dir.as_deref())?;
     let (registry, resolved) = prepare(&inputs, &args.platforms, &args.registry, printer).await?;
     args.budget.check(&resolved.plan)?;
@@ -74,6 +79,7 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
         let root = open_or_create(&args.root)?;
         let store_path = Path::new(args.store.trim_matches('/'));
         let mut install = Install::new(&root, mtime);
+        outputs.iter().try_for_each(|output| install.check(output))?;
         install.folder(store_path)?;
         let store = Store::create(&root, store_path, mtime)?;
         let summary = fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await?;

@@ -1,6 +1,7 @@
 //! Puts emitted files below a root: the last step of `embed`, and what `emit -o` does.
 
 use crate::emit::{Content, Output};
+use crate::model::Failure;
 use crate::store::files;
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::fs::Dir;
@@ -18,6 +19,21 @@ impl<'a> Install<'a> {
     /// Everything gets the modification time `mtime`, in seconds since 1970.
     pub fn new(root: &'a Dir, mtime: i64) -> Self {
         Self { root, mtime, made: Vec::new() }
+    }
+
+    /// Fails where something that is no folder stands in the way of an output.
+    pub fn check(&self, output: &Output) -> Result<()> {
+        for folder in Path::new(output.path).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()) {
+            if self.root.metadata_optional(folder)?.is_some_and(|metadata| !metadata.is_dir()) {
+                return Err(Failure::environment(format!(
+                    "`/{}` stands in the way: it is no folder",
+                    folder.display()
+                ))
+                .hint("move it away, or embed into another root")
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// Makes a folder and those above it, as far as they are missing.

@@ -46,7 +46,8 @@ pub struct Http {
 
 #[derive(Default)]
 struct Certificates {
-    authorities: Vec<Vec<u8>>,
+    /// Files with their content.
+    authorities: Vec<(PathBuf, Vec<u8>)>,
     /// Certificate and key, one PEM after the other.
     identity: Option<Vec<u8>>,
 }
@@ -66,8 +67,16 @@ impl Http {
             .tls_danger_accept_invalid_certs(!options.tls_verify)
             .redirect(reqwest::redirect::Policy::custom(follow));
         if !certificates.authorities.is_empty() {
-            let parsed = certificates.authorities.iter().map(|pem| reqwest::Certificate::from_pem(pem));
-            builder = builder.tls_certs_merge(parsed.collect::<Result<Vec<_>, _>>().map_err(wrong)?);
+            let mut authorities = Vec::new();
+            for (path, pem) in &certificates.authorities {
+                let parsed = reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?;
+                if parsed.is_empty() {
+                    let detail = "there is no certificate in it (PEM is expected)".to_owned();
+                    return Err(Error::Configuration { path: path.clone(), detail });
+                }
+                authorities.extend(parsed);
+            }
+            builder = builder.tls_certs_merge(authorities);
         }
         if let Some(pem) = &certificates.identity {
             builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(wrong)?);
@@ -275,7 +284,10 @@ impl Certificates {
         for path in paths {
             let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
             match path.extension().and_then(|e| e.to_str()) {
-                Some("crt") => certificates.authorities.push(read(&path)?),
+                Some("crt") => {
+                    let pem = read(&path)?;
+                    certificates.authorities.push((path, pem));
+                }
                 Some("cert") => {
                     let mut pem = read(&path)?;
                     pem.push(b'\n');

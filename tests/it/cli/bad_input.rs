@@ -209,6 +209,18 @@ fn places_that_cannot_be_written() {
         let finished = run(bootc_embed(folder.path()).args(arguments)).fails_with(3);
         assert!(finished.errors.contains(store) && finished.errors.contains("hint: choose a folder"), "{finished}");
     }
+    fs::create_dir_all(folder.path().join("root/usr/libexec")).unwrap();
+    fs::write(folder.path().join("root/usr/libexec/bootc-embed"), "in the way").unwrap();
+    let embed = |store: &str| {
+        let root = folder.path().join("root");
+        let mut command = bootc_embed(folder.path());
+        command.args(["embed", &reference, "--platform", "linux/amd64", "--tls-verify=false", "--store", store]);
+        run(command.arg("--root").arg(root))
+    };
+    refused(embed("/usr/lib/bootc-embed"), 3, &["`/usr/libexec/bootc-embed` stands in the way", "hint: move it away"]);
+    assert!(!folder.path().join("root/usr/lib").exists());
+    refused(embed("/"), 2, &["the store cannot be the root itself", "hint: "]);
+
     let arguments = ["plan", &reference, "--platform", "linux/amd64", "--tls-verify=false", "-o", "/proc/x/lock.json"];
     let finished = run(bootc_embed(folder.path()).args(arguments));
     assert_ne!(finished.code, Some(0), "{finished}");
@@ -233,7 +245,9 @@ fn settings_that_cannot_be_honoured() {
         &["`credHelpers.", "secretservice", "hint: let skopeo", "--transport proxy"],
     );
     refused(plan(&["--authfile", "/nonexistent/auth.json"]), 3, &["/nonexistent/auth.json"]);
-    refused(plan(&["--cert-dir", "/nonexistent/certs"]), 3, &["/nonexistent/certs"]);
+    refused(plan(&["--cert-dir", "/nonexistent/certs"]), 3, &["/nonexistent/certs", "hint: check"]);
+    fs::write(folder.path().join("ca.crt"), "no certificate").unwrap();
+    refused(plan(&["--cert-dir", folder.path().to_str().unwrap()]), 3, &["ca.crt", "no certificate in it"]);
 }
 
 /// A program called skopeo that says it has this version and can do nothing.
