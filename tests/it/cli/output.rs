@@ -2,7 +2,7 @@
 
 use crate::support::command::{Finished, run};
 use crate::support::fixture::{Compression, Format, Image, Index, Layer, Repository, Spelling};
-use crate::support::registry::FaultyRegistry;
+use crate::support::registry::{Auth, FaultyRegistry};
 use crate::support::tool::bootc_embed;
 use crate::support::tree::Tree;
 use serde_json::Value;
@@ -259,4 +259,41 @@ fn a_time_that_is_none_is_refused() {
     run(command.args(&rig.references).args(["--platform", "linux/amd64", "--tls-verify=false"]))
         .fails_with(2)
         .says("`SOURCE_DATE_EPOCH` is `yesterday`");
+}
+
+#[test]
+fn credentials_are_found_where_podman_and_docker_keep_them() {
+    let image = Image::new("linux/amd64").layer(&Layer::new(&[("x", b"y")], Compression::None)).build();
+    let repository = Repository::new("team/app").instances([&image]).tag("v1", &image.manifest);
+    let registry = FaultyRegistry::start_with(std::slice::from_ref(&repository), Auth::Basic);
+    let home = tempfile::tempdir().unwrap();
+    let reference = repository.tagged(registry.address(), "v1");
+    let write = |place: &str, pair: &str| {
+        let file = home.path().join(place);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, format!(r#"{{"auths":{{"{}":{{"auth":"{pair}"}}}}}}"#, registry.address())).unwrap();
+    };
+    let plan = |variable: Option<(&str, &str)>| {
+        let mut command = bootc_embed(home.path());
+        if let Some((name, place)) = variable {
+            command.env(name, home.path().join(place));
+        }
+        run(command.args(["plan", &reference, "--platform", "linux/amd64", "--tls-verify=false"]))
+    };
+    let (right, wrong) = ("dXNlcjpzZWNyZXQ=", "dXNlcjp3cm9uZw==");
+    plan(None).fails_with(3).says("hint: log in with `podman login`");
+    // Each place wins over those after it: only the first has the right password in its turn.
+    write(".docker/config.json", right);
+    plan(None).success();
+    write(".docker/config.json", wrong);
+    plan(None).fails_with(3).says(".docker/config.json` were refused");
+    write(".config/containers/auth.json", right);
+    plan(None).success();
+    write("config/containers/auth.json", wrong);
+    plan(Some(("XDG_CONFIG_HOME", "config"))).fails_with(3).says("config/containers/auth.json` were refused");
+    write("run/containers/auth.json", right);
+    plan(Some(("XDG_RUNTIME_DIR", "run"))).success();
+    write("own.json", wrong);
+    plan(Some(("REGISTRY_AUTH_FILE", "own.json"))).fails_with(3).says("own.json` were refused");
+    plan(Some(("REGISTRY_AUTH_FILE", "run/containers/auth.json"))).success();
 }
