@@ -7,6 +7,7 @@
 
 use super::auth::Credentials;
 use super::registries_conf::RegistriesConf;
+use super::tls;
 use super::token::{Challenge, MAX_TOKEN_ANSWER, parse_answer, service_url};
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
@@ -14,6 +15,7 @@ use crate::model::{Descriptor, PinnedReference, Repository};
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
+use rustls::pki_types::CertificateDer;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -46,8 +48,7 @@ pub struct Http {
 
 #[derive(Default)]
 struct Certificates {
-    /// Files with their content.
-    authorities: Vec<(PathBuf, Vec<u8>)>,
+    trusted: Vec<CertificateDer<'static>>,
     /// Certificate and key, one PEM after the other.
     identity: Option<Vec<u8>>,
 }
@@ -56,33 +57,24 @@ impl Http {
     /// A lane with these settings; reads certificates and registries.conf.
     pub fn new(options: Options) -> Result<Self, Error> {
         let certificates = options.cert_dir.as_deref().map(Certificates::read).transpose()?.unwrap_or_default();
-        let wrong = |e: reqwest::Error| Error::Configuration {
-            path: options.cert_dir.clone().unwrap_or_default(),
-            detail: chain(&e),
-        };
+        let wrong =
+            |detail: String| Error::Configuration { path: options.cert_dir.clone().unwrap_or_default(), detail };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bootc-embed/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .tls_danger_accept_invalid_certs(!options.tls_verify)
             .redirect(reqwest::redirect::Policy::custom(follow));
-        if !certificates.authorities.is_empty() {
-            let mut authorities = Vec::new();
-            for (path, pem) in &certificates.authorities {
-                let parsed = reqwest::Certificate::from_pem_bundle(pem).map_err(wrong)?;
-                if parsed.is_empty() {
-                    let detail = "there is no certificate in it (PEM is expected)".to_owned();
-                    return Err(Error::Configuration { path: path.clone(), detail });
-                }
-                authorities.extend(parsed);
+        if !options.tls_verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+            if let Some(pem) = &certificates.identity {
+                builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|e| wrong(chain(&e)))?);
             }
-            builder = builder.tls_certs_merge(authorities);
-        }
-        if let Some(pem) = &certificates.identity {
-            builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(wrong)?);
+        } else if options.cert_dir.is_some() {
+            let config = tls::config(certificates.trusted, certificates.identity.as_deref()).map_err(wrong)?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         Ok(Self {
-            client: builder.build().map_err(wrong)?,
+            client: builder.build().map_err(|e| wrong(chain(&e)))?,
             registries_conf: RegistriesConf::read(&options.registries_conf)?,
             options,
             hosts: Mutex::default(),
@@ -285,8 +277,8 @@ impl Certificates {
             let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
             match path.extension().and_then(|e| e.to_str()) {
                 Some("crt") => {
-                    let pem = read(&path)?;
-                    certificates.authorities.push((path, pem));
+                    let parsed = tls::certificates(&read(&path)?).map_err(|detail| wrong(&path, detail))?;
+                    certificates.trusted.extend(parsed);
                 }
                 Some("cert") => {
                     let mut pem = read(&path)?;

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod http;
 pub mod proxy;
 pub mod registries_conf;
+mod tls;
 mod token;
 
 use crate::model::manifest::{MAX_MANIFEST_SIZE, ManifestError};
@@ -163,10 +164,6 @@ impl Error {
             }
             Error::Denied { credentials: Some(path), .. } => {
                 format!("the credentials in `{}` were refused; log in again or name another file", path.display())
-            }
-            Error::Unreachable { detail, .. } if detail.contains("CaUsedAsEndEntity") => {
-                "the registry's own certificate is marked as an authority; sign one with `CA:FALSE`, or use `--transport proxy`"
-                    .to_owned()
             }
             Error::Unreachable { detail, .. } if detail.contains("certificate") => {
                 "name the folder with the registry's CA (`*.crt`): `--cert-dir DIR`".to_owned()

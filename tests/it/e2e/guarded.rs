@@ -11,7 +11,7 @@ use std::path::Path;
 #[test]
 fn certificate_and_password_open_a_registry() {
     let set = Set::new(busybox::native());
-    let registry = DockerRegistry::guarded(Guards { tls: true, password: true });
+    let registry = DockerRegistry::guarded(Guards { tls: true, password: true, ..Guards::default() });
     set.push(&registry);
     let (certificates, passwords) = (registry.cert_dir(), registry.authfile());
     let workbench = Workbench::new();
@@ -40,11 +40,32 @@ fn certificate_and_password_open_a_registry() {
     fetch("hint-password", &[], &[("--cert-dir", &certificates)]).fails_with(3).says("--authfile");
 }
 
+/// A server's own certificate in the folder is enough, through both lanes, as for skopeo.
+#[test]
+fn self_signed_certificate_opens_a_registry() {
+    let set = Set::new(busybox::native());
+    let registry = DockerRegistry::guarded(Guards { tls: true, self_signed: true, ..Guards::default() });
+    set.push(&registry);
+    let workbench = Workbench::new();
+    for transport in ["http", "proxy"] {
+        let fetch = |name: &str, certificates: Option<&Path>| {
+            let mut tool = workbench.tool();
+            tool.args(["fetch", &set.image("single").reference(registry.host()), "--transport", transport]);
+            tool.args(["--platform", set.platform]).args(certificates.map(|_| "--cert-dir")).args(certificates);
+            run(tool.arg("--store").arg(workbench.path(name)))
+        };
+        fetch(transport, Some(&registry.cert_dir())).success();
+        fetch("none", None).fails_with(3).says("hint:");
+        let other = DockerRegistry::guarded(Guards { tls: true, self_signed: true, ..Guards::default() });
+        fetch("other", Some(&other.cert_dir())).fails_with(3).says("hint:");
+    }
+}
+
 /// A wrong password is told from none.
 #[test]
 fn wrong_password_is_told_of() {
     let set = Set::new(busybox::native());
-    let registry = DockerRegistry::guarded(Guards { tls: false, password: true });
+    let registry = DockerRegistry::guarded(Guards { password: true, ..Guards::default() });
     let right = std::fs::read_to_string(registry.authfile()).expect("read the file with credentials");
     let workbench = Workbench::new();
     let wrong = workbench.path("wrong.json");

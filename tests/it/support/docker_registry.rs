@@ -25,6 +25,8 @@ pub const PASSWORD: &str = "not-a-secret";
 pub struct Guards {
     /// TLS with a certificate of an authority that nobody knows.
     pub tls: bool,
+    /// With [`Guards::tls`]: the certificate is its own authority, as `openssl req -x509` makes it.
+    pub self_signed: bool,
     /// [`USER`] and [`PASSWORD`] only.
     pub password: bool,
 }
@@ -68,6 +70,9 @@ impl DockerRegistry {
         let home = directory.path();
         if guards.tls {
             make_certificates(home);
+        }
+        if guards.self_signed {
+            make_own_certificate(home);
         }
         if guards.password {
             make_passwords(home);
@@ -277,6 +282,15 @@ fn make_certificates(home: &Path) {
     ]);
     // openssl leaves the serial number beside the authority; it is no certificate.
     let _ = fs::remove_file(home.join("certs/ca.srl"));
+}
+
+/// In the place of the certificates of [`make_certificates`].
+fn make_own_certificate(home: &Path) {
+    let mut openssl = program("openssl", home);
+    openssl.args(["req", "-x509", "-days", "2", "-subj", "/CN=127.0.0.1", "-newkey", "ec", "-nodes"]);
+    openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    run(openssl.current_dir(home).args(["-keyout", "server.key", "-out", "server.crt"])).success();
+    fs::copy(home.join("server.crt"), home.join("certs/ca.crt")).expect("trust the server's own certificate");
 }
 
 fn make_passwords(home: &Path) {
