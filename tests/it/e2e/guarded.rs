@@ -4,14 +4,14 @@ use super::Workbench;
 use super::set::Set;
 use crate::support::busybox;
 use crate::support::command::{Finished, run};
-use crate::support::docker_registry::{DockerRegistry, Guards, PASSWORD};
+use crate::support::docker_registry::{DockerRegistry, Guards, PASSWORD, Tls};
 use std::path::Path;
 
 /// A certificate of a private authority and a password, through both lanes; and what is said without them.
 #[test]
 fn certificate_and_password_open_a_registry() {
     let set = Set::new(busybox::native());
-    let registry = DockerRegistry::guarded(Guards { tls: true, password: true, ..Guards::default() });
+    let registry = DockerRegistry::guarded(Guards { tls: Tls::Authority, password: true });
     set.push(&registry);
     let (certificates, passwords) = (registry.cert_dir(), registry.authfile());
     let workbench = Workbench::new();
@@ -44,7 +44,7 @@ fn certificate_and_password_open_a_registry() {
 #[test]
 fn self_signed_certificate_opens_a_registry() {
     let set = Set::new(busybox::native());
-    let registry = DockerRegistry::guarded(Guards { tls: true, self_signed: true, ..Guards::default() });
+    let registry = DockerRegistry::guarded(Guards { tls: Tls::SelfSigned, ..Guards::default() });
     set.push(&registry);
     let workbench = Workbench::new();
     for transport in ["http", "proxy"] {
@@ -56,8 +56,33 @@ fn self_signed_certificate_opens_a_registry() {
         };
         fetch(transport, Some(&registry.cert_dir())).success();
         fetch("none", None).fails_with(3).says("hint:");
-        let other = DockerRegistry::guarded(Guards { tls: true, self_signed: true, ..Guards::default() });
+        let other = DockerRegistry::guarded(Guards { tls: Tls::SelfSigned, ..Guards::default() });
         fetch("other", Some(&other.cert_dir())).fails_with(3).says("hint:");
+    }
+}
+
+/// `*.cert` and `*.key` of the folder are shown to a registry that asks for them.
+#[test]
+fn client_certificate_opens_a_registry() {
+    let set = Set::new(busybox::native());
+    let registry = DockerRegistry::guarded(Guards { tls: Tls::ClientCertificate, ..Guards::default() });
+    set.push(&registry);
+    let workbench = Workbench::new();
+    let without = workbench.folder("without");
+    std::fs::copy(registry.cert_dir().join("ca.crt"), without.join("ca.crt")).expect("copy the authority");
+    for words in [
+        ["--transport=http", "--tls-verify=true"],
+        ["--transport=http", "--tls-verify=false"],
+        ["--transport=proxy", "--tls-verify=true"],
+    ] {
+        let fetch = |certificates: &Path| {
+            let mut tool = workbench.tool();
+            tool.args(["fetch", &set.image("single").reference(registry.host()), "--platform", set.platform])
+                .args(words);
+            run(tool.arg("--cert-dir").arg(certificates).arg("--store").arg(workbench.path(&words.concat())))
+        };
+        fetch(&without).fails_with(3);
+        fetch(&registry.cert_dir()).success();
     }
 }
 

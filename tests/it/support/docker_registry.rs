@@ -20,13 +20,25 @@ pub const USER: &str = "embedder";
 /// That user's password.
 pub const PASSWORD: &str = "not-a-secret";
 
+/// Certificates, if any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP.
+    #[default]
+    None,
+    /// A certificate of an authority that nobody knows.
+    Authority,
+    /// The same, and who connects shows a certificate of that authority too.
+    ClientCertificate,
+    /// A certificate that is its own authority, as `openssl req -x509` makes it.
+    SelfSigned,
+}
+
 /// Who may connect, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Guards {
-    /// TLS with a certificate of an authority that nobody knows.
-    pub tls: bool,
-    /// With [`Guards::tls`]: the certificate is its own authority, as `openssl req -x509` makes it.
-    pub self_signed: bool,
+    /// Whether it speaks TLS.
+    pub tls: Tls,
     /// [`USER`] and [`PASSWORD`] only.
     pub password: bool,
 }
@@ -68,11 +80,10 @@ impl DockerRegistry {
     pub fn guarded(guards: Guards) -> Self {
         let directory = tempfile::tempdir().expect("make a folder for the registry");
         let home = directory.path();
-        if guards.tls {
-            make_certificates(home);
-        }
-        if guards.self_signed {
-            make_own_certificate(home);
+        match guards.tls {
+            Tls::None => {}
+            Tls::Authority | Tls::ClientCertificate => make_certificates(home),
+            Tls::SelfSigned => make_own_certificate(home),
         }
         if guards.password {
             make_passwords(home);
@@ -82,8 +93,13 @@ impl DockerRegistry {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("start an async runtime");
         // Only the content matters here; whether certificates are checked is for tests of the tool.
-        let client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true).build();
-        let client = client.expect("make an HTTP client");
+        let mut client = Client::builder().no_proxy().tls_danger_accept_invalid_certs(true);
+        if guards.tls == Tls::ClientCertificate {
+            let parts = ["certs/client.cert", "certs/client.key"].map(|name| fs::read(home.join(name)));
+            let pem = parts.map(|part| part.expect("read the client's certificate")).concat();
+            client = client.identity(reqwest::Identity::from_pem(&pem).expect("use the client's certificate"));
+        }
+        let client = client.build().expect("make an HTTP client");
         let log = File::create(home.join("log")).expect("make the registry's log");
         let server = program("docker-registry", home)
             .arg("serve")
@@ -186,7 +202,7 @@ impl DockerRegistry {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let scheme = if self.guards.tls { "https" } else { "http" };
+        let scheme = if self.guards.tls == Tls::None { "http" } else { "https" };
         let request = self.client.request(method, format!("{scheme}://{}{path}", self.address));
         if self.guards.password { request.basic_auth(USER, Some(PASSWORD)) } else { request }
     }
@@ -233,9 +249,12 @@ fn configure(home: &Path, guards: Guards) -> Value {
         "storage": { "filesystem": { "rootdirectory": home.join("content") }, "delete": { "enabled": true } },
         "http": { "addr": "127.0.0.1:0" },
     });
-    if guards.tls {
+    if guards.tls != Tls::None {
         configuration["http"]["tls"] =
             json!({ "certificate": home.join("server.crt"), "key": home.join("server.key") });
+        if guards.tls == Tls::ClientCertificate {
+            configuration["http"]["tls"]["clientcas"] = json!([home.join("certs/ca.crt")]);
+        }
     }
     if guards.password {
         configuration["auth"] = json!({ "htpasswd": { "realm": "test", "path": home.join("htpasswd") } });
@@ -266,6 +285,8 @@ fn make_certificates(home: &Path) {
         "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n",
     )
     .expect("write the certificate's extensions");
+    fs::write(home.join("client-extensions"), "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n")
+        .expect("write the client's extensions");
     let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let openssl = |words: &[&[&str]]| {
         run(program("openssl", home).current_dir(home).args(words.concat())).success();
@@ -275,17 +296,22 @@ fn make_certificates(home: &Path) {
         &new_key,
         &["-keyout", "ca.key", "-out", "certs/ca.crt"],
     ]);
-    openssl(&[&["req", "-new", "-subj", "/CN=127.0.0.1"], &new_key, &["-keyout", "server.key", "-out", "server.csr"]]);
-    openssl(&[
-        &["x509", "-req", "-days", "2", "-in", "server.csr", "-CA", "certs/ca.crt", "-CAkey", "ca.key"],
-        &["-CAcreateserial", "-extfile", "extensions", "-out", "server.crt"],
-    ]);
+    for (name, key, certificate, more) in [
+        ("server", "server.key", "server.crt", ["-extfile", "extensions"].as_slice()),
+        ("client", "certs/client.key", "certs/client.cert", &["-extfile", "client-extensions"]),
+    ] {
+        let subject = ["req", "-new", "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", name];
+        openssl(&[&subject, &new_key]);
+        let authority = ["-CA", "certs/ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+        openssl(&[&["x509", "-req", "-days", "2", "-in", name, "-out", certificate], &authority, more]);
+    }
     // openssl leaves the serial number beside the authority; it is no certificate.
     let _ = fs::remove_file(home.join("certs/ca.srl"));
 }
 
-/// In the place of the certificates of [`make_certificates`].
+/// A certificate for loopback that is its own authority, in the place of both.
 fn make_own_certificate(home: &Path) {
+    fs::create_dir(home.join("certs")).expect("make the folder of certificates");
     let mut openssl = program("openssl", home);
     openssl.args(["req", "-x509", "-days", "2", "-subj", "/CN=127.0.0.1", "-newkey", "ec", "-nodes"]);
     openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
