@@ -211,7 +211,7 @@ impl Http {
                 lock(&self.secrets).insert(token.clone());
                 Ok(token)
             }
-            None => Err(denied(format!("the token service answered {}", self.redact(&status_text(status, &body))))),
+            None => Err(denied(format!("the token service answered {}", self.message(status, &body)))),
         }
     }
 
@@ -227,12 +227,17 @@ impl Http {
             return Ok(response);
         }
         let body = read_capped(response, MAX_ERROR_BODY, object).await.unwrap_or_default();
-        let (object, detail) = (object.to_owned(), self.redact(&status_text(status, &body)));
+        let (object, detail) = (object.to_owned(), self.message(status, &body));
         Err(match status {
             StatusCode::NOT_FOUND => Error::NotFound { object, detail },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Denied { object, detail, credentials },
             _ => Error::Answer { object, detail: format!("the registry answered {detail}") },
         })
+    }
+
+    /// What an answer that is no 200 says, on one line. Secrets go before the line is cut, or half of one could stay.
+    fn message(&self, status: StatusCode, body: &[u8]) -> String {
+        one_line(&self.redact(&status_text(status, body)))
     }
 
     /// Foreign text without the secrets that were sent: a server may send them back.
@@ -343,7 +348,7 @@ fn status_text(status: StatusCode, body: &[u8]) -> String {
     let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
     let message = envelope.and_then(|envelope| envelope.errors.into_iter().next()?.message);
     match message.filter(|message| !message.is_empty()) {
-        Some(message) => format!("{}, {}", status.as_u16(), one_line(&message)),
+        Some(message) => format!("{}, {message}", status.as_u16()),
         None => status.to_string(),
     }
 }

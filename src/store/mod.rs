@@ -150,10 +150,13 @@ impl Store {
         let mut claims = known.clone().unwrap_or_default();
         match read_lock(&dir)? {
             Some(plan) => claims.add(&plan),
-            None if known.is_none() => refuse_foreign(&dir)?,
+            None if known.is_none() => {
+                refuse_foreign(&dir)?;
+                // Before the first folder is made: the next run must not take it for another tool's.
+                write_claims(&dir, &claims, mtime)?;
+            }
             None => {}
         }
-        write_claims(&dir, &claims, mtime)?;
         if known.is_some() {
             remove_leftovers(&dir)?;
         }
@@ -182,13 +185,16 @@ impl Store {
         for image in &plan.images {
             view::write(&self.dir, image, self.mtime)?;
         }
+        // The names of blobs and views must outlast a power cut if the lists that name them do.
+        self.pool.sync()?;
+        self.sync()?;
         self.write(OCI_LAYOUT, b"{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
         self.write(OCI_INDEX, &view::oci_index(plan))?;
         self.write(ALIASES, &json(&plan.aliases()))?;
         self.write(IMAGE_LIST, view::image_list(plan).as_bytes())?;
         self.write(LOCK, &json(plan))?;
         let removed = self.remove_unused(plan)?;
-        self.dir.remove_file(Claims::FILE).map_err(io_error("removing", Claims::FILE))?;
+        self.dir.remove_file_optional(Claims::FILE).map_err(io_error("removing", Claims::FILE))?;
         self.settle(plan)?;
         Ok(removed)
     }
@@ -222,6 +228,10 @@ impl Store {
         for path in views.chain([".".to_owned()]) {
             files::settle(&self.dir, Path::new(&path), self.mtime).map_err(io_error("finishing", &path))?;
         }
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), Error> {
         rustix::fs::fsync(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
     }
 }

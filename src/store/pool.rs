@@ -117,6 +117,12 @@ impl Pool {
         files::settle_file(&self.dir, blob.digest.hex(), self.mtime).map_err(io_error("finishing", blob.digest.hex()))
     }
 
+    /// Makes the names of the blobs durable; each blob's bytes are, since it has its name.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let handle = self.dir.reopen_as_ownedfd().map_err(io_error("opening", "blobs/sha256"))?;
+        rustix::fs::fsync(handle).map_err(|e| io_error("syncing", "blobs/sha256")(e.into()))
+    }
+
     /// Gives the folders their modes and times.
     pub(super) fn settle(&self) -> Result<(), Error> {
         for path in ["sha256", "."] {

@@ -220,6 +220,7 @@ fn a_lock_that_lies_is_refused_and_a_damaged_store_is_mended() {
     for (name, lie) in [("dropped", dropped), ("swapped", swapped), ("renamed", renamed), ("other", other)] {
         let refused = fetch(&lie, "store").fails_with(1).says("does not say of").says("hint: make the lock anew");
         assert!(refused.output.is_empty(), "{name}");
+        whole.assert_same(&Tree::read(&rig.folder.path().join("store")), "a store that a lie was tried on");
         assert!(fetch(&lie, name).fails_with(1).output.is_empty());
         assert!(!rig.folder.path().join(name).join("embed.lock.json").exists());
     }

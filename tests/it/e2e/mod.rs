@@ -4,6 +4,7 @@
 //! These tests run as root and need no network, but for the download of busybox at the first run.
 
 mod containerfile;
+mod disk;
 mod foreign;
 mod guarded;
 mod import;

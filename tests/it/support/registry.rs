@@ -230,7 +230,8 @@ fn challenge(inner: &Inner, authorization: Option<&str>) -> Option<Response> {
         }
     };
     let said = match (inner.auth, authorization) {
-        (Auth::Echo, Some(value)) => format!("you sent {value}"),
+        // So long that a secret stands where a message is cut.
+        (Auth::Echo, Some(value)) => format!("you sent {value} {} {value}", "x".repeat(260)),
         _ => "authentication required".to_owned(),
     };
     let body = format!(r#"{{"errors":[{{"code":"UNAUTHORIZED","message":"{said}"}}]}}"#);
