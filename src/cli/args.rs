@@ -5,6 +5,7 @@ use super::printer::Printer;
 use crate::discover::{Input, discover};
 use crate::model::{Failure, Plan, Platform, Platforms, Release};
 use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
+use crate::resolve::{Resolved, resolve};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use std::io::Read as _;
@@ -133,6 +134,30 @@ impl BudgetArgs {
     }
 }
 
+/// What every verb that resolves takes.
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// How large the set may be.
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    #[command(flatten)]
+    platforms: PlatformArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+impl SetArgs {
+    /// Discovers and resolves; tells of tags.
+    pub async fn resolve(&self, inputs: &[Input], printer: &Printer) -> Result<(Box<dyn Registry>, Resolved)> {
+        let (release, platforms) = self.platforms.discover(inputs)?;
+        let lane = self.registry.connect().await?;
+        let resolved = resolve(&release, &platforms, lane.as_ref(), self.registry.jobs(), printer).await?;
+        warn_of_moving_targets(&resolved.plan, printer);
+        Ok((lane, resolved))
+    }
+}
+
 /// Reads inputs as the user wrote them.
 pub fn inputs(texts: &[String]) -> Vec<Input> {
     texts.iter().map(|text| Input::parse(text)).collect()
@@ -152,7 +177,7 @@ pub fn read_lock(path: &Path) -> Result<Plan> {
 }
 
 /// Tells of references that a registry, or a runtime, may answer differently tomorrow.
-pub fn warn_of_moving_targets(plan: &Plan, printer: &Printer) {
+fn warn_of_moving_targets(plan: &Plan, printer: &Printer) {
     for image in plan.images.iter().filter(|image| image.moving) {
         printer.warn(&format!(
             "`{}` is a tag, pinned to {} in the lock; a runtime may look for a newer image",

@@ -1,8 +1,8 @@
 //! `embed`: discover, resolve, fetch and emit into a root.
 
-use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs};
+use super::args::{SetArgs, inputs};
 use super::environment;
-use super::fetch::{CacheArgs, fill, open_or_create, prepare, text};
+use super::fetch::{CacheArgs, fill, open_or_create, text};
 use super::install::Install;
 use super::printer::Printer;
 use crate::discover::{Input, Kind as InputKind, has_crio};
@@ -33,11 +33,7 @@ pub struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
-    budget: BudgetArgs,
-    #[command(flatten)]
-    platforms: PlatformArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
+    set: SetArgs,
 }
 
 /// What `embed --format json` prints.
@@ -63,8 +59,8 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
             .into());
     }
     let templates = templates(args.template_dir.as_deref())?;
-    let (registry, resolved) = prepare(&inputs, &args.platforms, &args.registry, printer).await?;
-    args.budget.check(&resolved.plan)?;
+    let (registry, resolved) = args.set.resolve(&inputs, printer).await?;
+    args.set.budget.check(&resolved.plan)?;
 
     // Rendered before anything is written: a template that fails leaves the root as it was.
     let crio = has_crio(&args.root) || inputs.iter().any(|input| has_crio(Path::new(&input.value)));
@@ -82,7 +78,8 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
         outputs.iter().try_for_each(|output| install.check(output))?;
         install.folder(store_path)?;
         let store = Store::create(&root, store_path, mtime)?;
-        let summary = fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await?;
+        let summary =
+            fill(&resolved, registry.as_ref(), &store, &args.cache, args.set.registry.jobs(), printer).await?;
         outputs.iter().try_for_each(|output| install.put(output))?;
         install.finish()?;
         Ok::<_, anyhow::Error>(summary)

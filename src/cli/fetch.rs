@@ -1,6 +1,6 @@
 //! `fetch`: the store only.
 
-use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, read_lock, warn_of_moving_targets};
+use super::args::{SetArgs, inputs, read_lock};
 use super::environment;
 use super::printer::Printer;
 use super::size::{images, show};
@@ -30,11 +30,7 @@ pub struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
-    budget: BudgetArgs,
-    #[command(flatten)]
-    platforms: PlatformArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
+    set: SetArgs,
 }
 
 /// A cache of blobs.
@@ -81,11 +77,11 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
 
 /// Fetches what the inputs name.
 async fn unlocked(args: &Args, printer: &Printer) -> Result<Summary> {
-    let (registry, resolved) = prepare(&inputs(&args.inputs), &args.platforms, &args.registry, printer).await?;
-    args.budget.check(&resolved.plan)?;
+    let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), printer).await?;
+    args.set.budget.check(&resolved.plan)?;
     let fill = async {
         let store = open_store(&args.store)?;
-        fill(&resolved, registry.as_ref(), &store, &args.cache, args.registry.jobs(), printer).await
+        fill(&resolved, registry.as_ref(), &store, &args.cache, args.set.registry.jobs(), printer).await
     };
     fill.await.with_context(|| filling(&args.store))
 }
@@ -102,12 +98,12 @@ fn open_store(path: &Path) -> Result<Store> {
 /// manifests say. Blobs that are there already are hashed.
 async fn locked(args: &Args, path: &Path, printer: &Printer) -> Result<Summary> {
     let plan = read_lock(path)?;
-    args.budget.check(&plan)?;
-    let (lane, cache) = (args.registry.connect().await?, args.cache.open()?);
+    args.set.budget.check(&plan)?;
+    let (lane, cache) = (args.set.registry.connect().await?, args.cache.open()?);
     let store = open_store(&args.store).with_context(|| filling(&args.store))?;
     let registry = StoreFirst { pool: store.pool(), registry: lane.as_ref() };
     let (release, platforms) = (Release::from(&plan), plan.platforms());
-    let resolved = resolve(&release, &platforms, &registry, args.registry.jobs(), printer);
+    let resolved = resolve(&release, &platforms, &registry, args.set.registry.jobs(), printer);
     let resolved = resolved.await.with_context(|| format!("checking lock `{}`", path.display()))?;
     if resolved.plan != plan {
         let differs = plan.images.iter().zip(&resolved.plan.images).find(|(said, found)| said != found);
@@ -123,24 +119,10 @@ async fn locked(args: &Args, path: &Path, printer: &Printer) -> Result<Summary> 
         store: &store,
         cache: cache.as_ref(),
         verify: true,
-        jobs: args.registry.jobs(),
+        jobs: args.set.registry.jobs(),
         progress: printer,
     };
     fetch.run().await.with_context(|| filling(&args.store))
-}
-
-/// Discovers and resolves.
-pub async fn prepare(
-    inputs: &[crate::discover::Input],
-    platforms: &PlatformArgs,
-    registry: &RegistryArgs,
-    printer: &Printer,
-) -> Result<(Box<dyn Registry>, Resolved)> {
-    let (release, platforms) = platforms.discover(inputs)?;
-    let lane = registry.connect().await?;
-    let resolved = resolve(&release, &platforms, lane.as_ref(), registry.jobs(), printer).await?;
-    warn_of_moving_targets(&resolved.plan, printer);
-    Ok((lane, resolved))
 }
 
 /// Completes and publishes a store.

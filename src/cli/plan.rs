@@ -1,10 +1,10 @@
 //! `plan`: resolve only; sizes, shared bytes, bytes saved; the lock.
 
-use super::args::{BudgetArgs, PlatformArgs, RegistryArgs, inputs, warn_of_moving_targets};
+use super::args::{SetArgs, inputs};
 use super::printer::Printer;
 use super::size::{images, show};
 use crate::model::{Digest, Plan, Platform, Reference};
-use crate::resolve::{Survey, resolve, survey};
+use crate::resolve::{Survey, survey};
 use crate::store::lock_text;
 use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -23,11 +23,7 @@ pub struct Args {
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    budget: BudgetArgs,
-    #[command(flatten)]
-    platforms: PlatformArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
+    set: SetArgs,
 }
 
 /// What `plan --format json` prints. Sizes are in bytes.
@@ -76,19 +72,16 @@ pub struct Sizes {
 
 /// Runs the verb.
 pub async fn run(args: Args, printer: &Printer) -> Result<()> {
-    let (release, platforms) = args.platforms.discover(&inputs(&args.inputs))?;
-    let registry = args.registry.connect().await?;
-    let resolved = resolve(&release, &platforms, registry.as_ref(), args.registry.jobs(), printer).await?;
-    let survey = survey(&resolved, registry.as_ref(), args.registry.jobs(), printer).await?;
+    let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), printer).await?;
+    let survey = survey(&resolved, registry.as_ref(), args.set.registry.jobs(), printer).await?;
     let plan = &resolved.plan;
     printer.result(&report(plan, &survey), text)?;
-    warn_of_moving_targets(plan, printer);
     if survey.unknown > 0 {
         let unknown = survey.unknown;
         printer
             .warn(&format!("{unknown} manifests of other platforms could not be read, so `all platforms` is too low"));
     }
-    args.budget.check(plan)?;
+    args.set.budget.check(plan)?;
     if let Some(path) = &args.output {
         write_lock(path, plan).with_context(|| format!("writing lock `{}`", path.display()))?;
         printer.say(&format!("next: `bootc-embed fetch --locked {} --store DIR`", path.display()));
