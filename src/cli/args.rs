@@ -34,6 +34,8 @@ impl PlatformArgs {
             .clone()
             .filter(|own| !self.all_platforms && self.platforms.is_empty() && *own != platforms);
         match own {
+            // A lock says the same for all platforms, and may have come through a pipe.
+            Some(own) if release.components.iter().all(|component| component.pin.is_some()) => Ok((release, own)),
             Some(own) => Ok((discover(inputs, &own)?, own)),
             None => Ok((release, platforms)),
         }

@@ -248,6 +248,10 @@ fn a_lock_as_input_brings_its_platforms() {
     plan(&["lock:s390x.json", "-o", "again.json"]);
     let read = |name: &str| fs::read(rig.folder.path().join(name)).unwrap();
     assert_eq!(read("s390x.json"), read("again.json"));
+    let mut piped = bootc_embed(rig.folder.path());
+    piped.current_dir(rig.folder.path()).stdin(fs::File::open(rig.folder.path().join("s390x.json")).unwrap());
+    run(piped.args(["plan", "--tls-verify=false", "lock:-", "-o", "piped.json"])).success();
+    assert_eq!(read("s390x.json"), read("piped.json"));
     plan(&["lock:s390x.json", "--platform", "linux/arm64", "-o", "arm64.json"]);
     assert!(String::from_utf8(read("arm64.json")).unwrap().contains("\"linux/arm64\""));
 }
