@@ -34,3 +34,4 @@ pub mod registry;
 pub mod resolve;
 pub mod serve;
 pub mod store;
+pub mod target;

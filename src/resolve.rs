@@ -3,7 +3,8 @@
 //! Every reference is asked for and classified; nothing is assumed from its looks. What is read on
 //! the way (indexes, manifests, small configs) is kept, so that fetching need not ask again.
 
-use crate::model::manifest::{DOCKER_LIST, IndexEntry, MAX_MANIFEST_SIZE, config_platform};
+use crate::model::choice::choose;
+use crate::model::manifest::{IndexEntry, MAX_MANIFEST_SIZE, config_platform};
 use crate::model::plan::{Absent, LOCK_VERSION};
 use crate::model::{
     Component, Descriptor, Digest, Failure, Instance, Manifest, Plan, PlannedImage, Platform, Platforms, Progress,
@@ -231,7 +232,11 @@ impl Resolver<'_> {
             let mut kept = vec![false; entries.len()];
             match self.platforms {
                 Platforms::All => kept.fill(true),
-                Platforms::Some(wanted) => wanted.iter().for_each(|wanted| keep_for(wanted, index, entries, &mut kept)),
+                Platforms::Some(wanted) => {
+                    let media_type = index.descriptor().media_type;
+                    let chosen = wanted.iter().flat_map(|wanted| choose(wanted, &media_type, entries));
+                    chosen.for_each(|at| kept[at] = true);
+                }
             }
             let mut asked: Vec<BoxFuture<'_, Result<Branch>>> = Vec::new();
             for (entry, _) in entries.iter().zip(&kept).filter(|(_, kept)| **kept) {
@@ -372,23 +377,4 @@ fn require_one_size(plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Marks the entries that a device of `wanted` may choose: all of the best rank, so gzip and zstd
-/// twins stay together. Where none names the platform, runtimes take the first entry of an OCI index
-/// that names no platform at all. An index inside is no choice: containers/image refuses to run it.
-fn keep_for(wanted: &Platform, index: &RawManifest, entries: &[IndexEntry], kept: &mut [bool]) {
-    let rank = |entry: &IndexEntry| wanted.rank(entry.platform.as_ref()?).filter(|_| !entry.is_index());
-    if let Some(best) = entries.iter().filter_map(rank).min() {
-        for (entry, kept) in entries.iter().zip(kept) {
-            *kept |= rank(entry) == Some(best);
-        }
-        return;
-    }
-    if index.descriptor().media_type != DOCKER_LIST {
-        let nameless = |entry: &IndexEntry| entry.platform.is_none() && !entry.is_index();
-        if let Some(first) = entries.iter().position(nameless) {
-            kept[first] = true;
-        }
-    }
 }

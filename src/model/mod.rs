@@ -1,5 +1,6 @@
 //! Layer 4, words: the values that all stages share. No I/O, no async, no terminal.
 
+pub mod choice;
 pub mod digest;
 pub mod failure;
 pub mod manifest;
@@ -8,6 +9,7 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod release;
+pub mod tree;
 
 pub use digest::{Digest, Hasher};
 pub use failure::{Failure, Kind};
@@ -17,3 +19,4 @@ pub use platform::{Platform, Platforms};
 pub use progress::Progress;
 pub use reference::{PinnedReference, Reference, Repository};
 pub use release::{Component, Origin, Release};
+pub use tree::Tree;

@@ -1,4 +1,5 @@
-//! The proxy lane: skopeo speaks to the registry. The only module that runs skopeo.
+//! The proxy lane: skopeo speaks to the registry. The only module that runs skopeo; so it also has
+//! [`StoredImage`], an image in the containers-storage of this machine.
 //!
 //! Manifests come from `skopeo inspect --raw`, because the image proxy converts what it hands out;
 //! blobs come through `skopeo experimental-image-proxy`. The proxy runs with `--insecure-policy`:
@@ -6,7 +7,7 @@
 
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
-use crate::model::{Descriptor, Digest, PinnedReference, Repository};
+use crate::model::{Descriptor, Digest, PinnedReference, RawManifest, Repository};
 use bytes::Bytes;
 use containers_image_proxy::{ImageProxy, ImageProxyConfig, OpenedImage};
 use futures_util::StreamExt;
@@ -40,10 +41,7 @@ struct Worker {
 impl Proxy {
     /// A lane with these settings, once skopeo is found to be new enough.
     pub async fn new(options: Options) -> Result<Self, Error> {
-        let output = Command::new("skopeo").arg("--version").output().await;
-        let output = output.map_err(|e| Error::Skopeo(format!("skopeo cannot be run: {e}")))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        check_version(&text)?;
+        require_skopeo().await?;
         let permits = Arc::new(Semaphore::new(options.jobs.max(1)));
         Ok(Self { options, workers: Arc::default(), permits })
     }
@@ -57,10 +55,14 @@ impl Proxy {
         config.certificate_directory.clone_from(&self.options.cert_dir);
         config.insecure_skip_tls_verification = Some(!self.options.tls_verify);
         config.insecure_policy = Some(true);
-        let proxy = ImageProxy::new_with_config(config).await;
-        let proxy = proxy.map_err(|e| Error::Skopeo(format!("starting skopeo's image proxy: {e}")))?;
-        Ok(Worker { proxy, opened: HashMap::new() })
+        Worker::start(config).await
     }
+}
+
+async fn require_skopeo() -> Result<(), Error> {
+    let output = Command::new("skopeo").arg("--version").output().await;
+    let output = output.map_err(|e| Error::Skopeo(format!("skopeo cannot be run: {e}")))?;
+    check_version(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// Fails where `skopeo --version` tells of a version older than [`MINIMUM_SKOPEO`].
@@ -92,19 +94,10 @@ impl Registry for Proxy {
             command.arg("--cert-dir").arg(dir);
         }
         command.arg(format!("--tls-verify={}", self.options.tls_verify)).arg(format!("docker://{object}"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let failed = |e: std::io::Error| Error::Skopeo(format!("running skopeo: {e}"));
-        let mut child = command.spawn().map_err(failed)?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (bytes, talk) = tokio::join!(read_some(stdout, MAX_MANIFEST_SIZE + 1), read_some(stderr, 64 * 1024));
-        let (bytes, talk) = (bytes.map_err(failed)?, talk.map_err(failed)?);
-        if bytes.len() as u64 > MAX_MANIFEST_SIZE {
-            return Err(Error::TooLarge { object, limit: MAX_MANIFEST_SIZE });
+        match inspect(command, &object).await? {
+            Ok(bytes) => Ok(Answer { bytes, content_type: None }),
+            Err(talk) => Err(classify(repository, object, &talk, &self.options)),
         }
-        if !child.wait().await.map_err(failed)?.success() {
-            return Err(classify(repository, object, &String::from_utf8_lossy(&talk), &self.options));
-        }
-        Ok(Answer { bytes, content_type: None })
     }
 
     async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error> {
@@ -115,10 +108,106 @@ impl Registry for Proxy {
         let job =
             Job { image: image.clone(), digest: blob.digest.clone(), size: blob.size, options: self.options.clone() };
         tokio::spawn(serve_blob(worker, self.workers.clone(), job, sender, permit));
-        let next = |mut receiver: mpsc::Receiver<Result<Bytes, Error>>| async move {
-            receiver.recv().await.map(|item| (item, receiver))
+        Ok(stream(receiver))
+    }
+}
+
+fn stream(receiver: mpsc::Receiver<Result<Bytes, Error>>) -> BlobStream {
+    let next = |mut receiver: mpsc::Receiver<Result<Bytes, Error>>| async move {
+        receiver.recv().await.map(|item| (item, receiver))
+    };
+    futures_util::stream::unfold(receiver, next).boxed()
+}
+
+/// Runs `skopeo inspect --raw`: the bytes of a manifest, or what skopeo says instead.
+async fn inspect(mut command: Command, object: &str) -> Result<Result<Vec<u8>, String>, Error> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let failed = |e: std::io::Error| Error::Skopeo(format!("running skopeo: {e}"));
+    let mut child = command.spawn().map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (bytes, talk) = tokio::join!(read_some(stdout, MAX_MANIFEST_SIZE + 1), read_some(stderr, 64 * 1024));
+    let (bytes, talk) = (bytes.map_err(failed)?, talk.map_err(failed)?);
+    if bytes.len() as u64 > MAX_MANIFEST_SIZE {
+        return Err(Error::TooLarge { object: object.to_owned(), limit: MAX_MANIFEST_SIZE });
+    }
+    let success = child.wait().await.map_err(failed)?.success();
+    Ok(if success { Ok(bytes) } else { Err(String::from_utf8_lossy(&talk).into_owned()) })
+}
+
+/// An image in the containers-storage of this machine, by skopeo's name for it.
+///
+/// Tried with skopeo 1.9.3: `inspect --raw` gives the manifest as it was stored, with the digests of
+/// compressed layers. By such a digest the image proxy did not find the layer ("file does not exist");
+/// by the config's digest (`diff_ids`) it sends exactly those bytes. `GetBlob` must be told a size, which nobody knows for an uncompressed layer; it sends all bytes
+/// and complains at the end. `GetRawBlob`, which needs none, came with skopeo 1.19. A copy to
+/// `dir:` or `oci-archive:` works too, but needs as much disk as the whole image.
+#[derive(Debug, Clone)]
+pub struct StoredImage {
+    name: String,
+}
+
+impl StoredImage {
+    /// An image by what follows `containers-storage:`, once skopeo is found to be new enough.
+    pub async fn new(name: &str) -> Result<Self, Error> {
+        require_skopeo().await?;
+        Ok(Self { name: name.to_owned() })
+    }
+
+    /// The image of the same repository at another digest: an instance of the index that this names.
+    #[must_use]
+    pub fn at(&self, digest: &Digest) -> Self {
+        // `[driver@root]` before the name has an `@` and may have a colon of its own.
+        let start = self.name.rfind(']').map_or(0, |at| at + 1);
+        let (store, name) = self.name.split_at(start);
+        let name = name.split('@').next().unwrap_or(name);
+        let name = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => repository,
+            _ => name,
         };
-        Ok(futures_util::stream::unfold(receiver, next).boxed())
+        Self { name: format!("{store}{name}@{digest}") }
+    }
+
+    /// The manifest or the index that the storage has under the name.
+    pub async fn manifest(&self) -> Result<RawManifest, Error> {
+        let object = self.to_string();
+        let mut command = Command::new("skopeo");
+        command.args(["inspect", "--raw", &object]);
+        let bytes = inspect(command, &object).await?.map_err(|talk| self.failure(&talk))?;
+        RawManifest::new(bytes, None).map_err(|source| Error::Manifest { object, source })
+    }
+
+    /// Bytes of a config, or of a layer by its uncompressed digest; unchecked. Without a size, any size will do.
+    pub async fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<BlobStream, Error> {
+        let mut config = ImageProxyConfig::default();
+        config.insecure_policy = Some(true);
+        let mut worker = Worker::start(config).await?;
+        let (sender, receiver) = mpsc::channel(2);
+        let (image, digest) = (self.clone(), digest.clone());
+        tokio::spawn(async move {
+            if let Err(e) = worker.send(&image.to_string(), &digest, size, &sender).await {
+                // The reader may be gone; then nobody wants the error.
+                let detail = format!("skopeo says {}", message(&e.to_string()));
+                let _ = sender.send(Err(Error::Answer { object: format!("{image}, {digest}"), detail })).await;
+            }
+        });
+        Ok(stream(receiver))
+    }
+
+    /// What skopeo's words mean; the phrases are those of containers/image's storage transport.
+    fn failure(&self, talk: &str) -> Error {
+        let (object, detail) = (self.to_string(), message(talk));
+        let absent = ["does not resolve to an image ID", "identifier is not an image", "image not known"];
+        if absent.iter().any(|phrase| detail.contains(phrase)) {
+            Error::NotFound { object, detail }
+        } else {
+            Error::Answer { object, detail: format!("skopeo says {detail}") }
+        }
+    }
+}
+
+impl std::fmt::Display for StoredImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "containers-storage:{}", self.name)
     }
 }
 
@@ -138,7 +227,7 @@ async fn serve_blob(
     sender: mpsc::Sender<Result<Bytes, Error>>,
     permit: OwnedSemaphorePermit,
 ) {
-    match worker.send(&job, &sender).await {
+    match worker.send(&format!("docker://{}", job.image), &job.digest, Some(job.size), &sender).await {
         Ok(()) => workers.lock().await.push(worker),
         Err(e) => {
             let object = format!("{}@{}", job.image.repository, job.digest);
@@ -151,38 +240,60 @@ async fn serve_blob(
 }
 
 impl Worker {
+    async fn start(config: ImageProxyConfig) -> Result<Self, Error> {
+        let proxy = ImageProxy::new_with_config(config).await;
+        let proxy = proxy.map_err(|e| Error::Skopeo(format!("starting skopeo's image proxy: {e}")))?;
+        Ok(Self { proxy, opened: HashMap::new() })
+    }
+
     async fn send(
         &mut self,
-        job: &Job,
+        name: &str,
+        digest: &Digest,
+        size: Option<u64>,
         sender: &mpsc::Sender<Result<Bytes, Error>>,
     ) -> Result<(), containers_image_proxy::Error> {
-        let name = format!("docker://{}", job.image);
-        if !self.opened.contains_key(&name) {
-            let image = self.proxy.open_image(&name).await?;
-            self.opened.insert(name.clone(), image);
+        if !self.opened.contains_key(name) {
+            let image = self.proxy.open_image(name).await?;
+            self.opened.insert(name.to_owned(), image);
         }
-        let image = &self.opened[&name];
-        let digest = job
-            .digest
+        let image = &self.opened[name];
+        let digest = digest
             .to_string()
             .parse()
-            .map_err(|e| containers_image_proxy::Error::Other(format!("digest {}: {e}", job.digest).into()))?;
-        let stream = self.proxy.get_blob_stream(image, &digest, job.size).await?;
-        let (mut reader, driver) = stream.into_parts();
-        let pump = async {
-            loop {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk).await?;
-                if read == 0 || sender.send(Ok(chunk.into())).await.is_err() {
-                    // Closing the pipe early is how skopeo learns that nobody reads on.
-                    drop(reader);
-                    return Ok::<(), std::io::Error>(());
-                }
-            }
-        };
-        let (pumped, driven) = tokio::join!(pump, driver);
-        pumped?;
-        driven
+            .map_err(|e| containers_image_proxy::Error::Other(format!("digest {digest}: {e}").into()))?;
+        if size.is_none() && self.proxy.supports_get_raw_blob() {
+            let (_, reader, driver) = self.proxy.get_raw_blob(image, &digest).await?;
+            let (pumped, driven) = tokio::join!(pump(reader, sender), driver);
+            pumped?;
+            return driven.map_err(Into::into);
+        }
+        let stream = self.proxy.get_blob_stream(image, &digest, size.unwrap_or_default()).await?;
+        let (reader, driver) = stream.into_parts();
+        let (pumped, driven) = tokio::join!(pump(reader, sender), driver);
+        let sent = pumped?;
+        match driven {
+            // It was told no true size, and has sent what it has.
+            Err(e) if size.is_none() && e.to_string().contains(&format!("bytes in blob, got {sent}")) => Ok(()),
+            driven => driven,
+        }
+    }
+}
+
+/// Sends what comes on, and tells how much it was.
+async fn pump(
+    mut reader: impl AsyncRead + Unpin,
+    sender: &mpsc::Sender<Result<Bytes, Error>>,
+) -> Result<u64, std::io::Error> {
+    let mut sent = 0;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk).await?;
+        if read == 0 || sender.send(Ok(chunk.into())).await.is_err() {
+            // Closing the pipe early, by dropping the reader, is how skopeo learns that nobody reads on.
+            return Ok(sent);
+        }
+        sent += read as u64;
     }
 }
 
@@ -235,6 +346,19 @@ mod tests {
             assert_eq!(check_version(text).is_ok(), good, "{text}");
         }
         assert!(check_version("skopeo version 1.8.0").unwrap_err().to_string().contains("1.9"));
+    }
+
+    #[test]
+    fn an_instance_is_asked_for_in_its_repository() {
+        let digest = Digest::of(b"");
+        for (name, repository) in [
+            ("quay.io/a/b:v1", "quay.io/a/b"),
+            ("localhost:5000/a", "localhost:5000/a"),
+            ("[overlay@/x+/y:a=b]quay.io/a@sha256:00", "[overlay@/x+/y:a=b]quay.io/a"),
+        ] {
+            let image = StoredImage { name: name.to_owned() }.at(&digest);
+            assert_eq!(image.to_string(), format!("containers-storage:{repository}@{digest}"));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod microshift;
 mod names;
 mod serve;
 mod set;
+mod targets;
 mod transports;
 
 use crate::support::command::{Finished, program, run};

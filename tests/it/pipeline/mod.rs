@@ -6,6 +6,7 @@ mod properties;
 mod resolve;
 mod serve;
 mod store;
+mod target;
 
 use crate::support::fixture::{Blob, Format, Image, Index, Instance, Layer, Repository, Spelling};
 use crate::support::fixture::{Compression, Entry};
@@ -62,11 +63,25 @@ fn resolve_all(references: &[String], platforms: &Platforms, registry: &dyn Regi
     wait(resolve(&release(references), platforms, registry, 4, &Silent))
 }
 
+/// Opens a store that nobody else writes to. Programs that other tests start hold its lock too, between
+/// their fork and their exec; so this waits a little.
+fn open_store(parent: &Dir, path: &str, mtime: i64) -> Result<Store, bootc_embed::store::Error> {
+    let start = std::time::Instant::now();
+    loop {
+        match Store::create(parent, Path::new(path), mtime) {
+            Err(bootc_embed::store::Error::Busy) if start.elapsed().as_secs() < 20 => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            store => return store,
+        }
+    }
+}
+
 /// Fills the store at `path` with what was resolved.
 fn fill(path: &Path, resolved: &Resolved, registry: &dyn Registry) -> anyhow::Result<Summary> {
     std::fs::create_dir_all(path).expect("a folder can be made");
     let dir = Dir::open_ambient_dir(path, ambient_authority()).expect("a folder can be opened");
-    let store = Store::create(&dir, Path::new("."), 0)?;
+    let store = open_store(&dir, ".", 0)?;
     let Resolved { plan, content } = resolved;
     let (cache, progress) = (None, &Silent);
     wait(Fetch { plan, known: content, registry, store: &store, cache, verify: false, jobs: 4, progress }.run())

@@ -1,6 +1,6 @@
 //! The store: what a run writes, what a second run leaves alone, what survives a failure.
 
-use super::{fill, platforms, repository, resolve_all, text, wait};
+use super::{fill, open_store, platforms, repository, resolve_all, text, wait};
 use crate::support::fixture::{Format, Repository, Spelling};
 use crate::support::memory::MemoryRegistry;
 use crate::support::tree::{Node, Tree};
@@ -195,7 +195,7 @@ fn a_set_that_was_cut_off_while_it_replaced_another_leaves_nothing() {
     let place = folder.path().join("late");
     fill(&place, &resolved, &registry).unwrap();
     let dir = open(&place);
-    Store::create(&dir, Path::new("."), 0).unwrap().claim(&second.plan).unwrap();
+    open_store(&dir, ".", 0).unwrap().claim(&second.plan).unwrap();
     fs::write(place.join("embed.lock.json"), lock_text(&second.plan)).unwrap();
     fill(&place, &second, &others).unwrap();
     fresh.assert_same(&Tree::read(&place), "killed after the lock");
@@ -204,7 +204,7 @@ fn a_set_that_was_cut_off_while_it_replaced_another_leaves_nothing() {
     let place = folder.path().join("early");
     fill(&place, &second, &others).unwrap();
     let dir = open(&place);
-    let store = Store::create(&dir, Path::new("."), 0).unwrap();
+    let store = open_store(&dir, ".", 0).unwrap();
     store.claim(&resolved.plan).unwrap();
     let layer = &resolved.plan.images[0].instances[0].layers[1];
     fs::write(place.join("blobs/sha256").join(layer.digest.hex()), "half").unwrap();
@@ -224,7 +224,7 @@ fn another_time_or_mode_is_put_right() {
     let blob = folder.path().join("blobs/sha256").join(resolved.plan.images[0].manifest.digest.hex());
     fs::set_permissions(&blob, fs::Permissions::from_mode(0o600)).unwrap();
     let dir = open(folder.path());
-    let store = Store::create(&dir, Path::new("."), 1_700_000_000).unwrap();
+    let store = open_store(&dir, ".", 1_700_000_000).unwrap();
     store.publish(&resolved.plan).unwrap();
     drop(store);
     assert!(Tree::read(folder.path()).0.values().all(|(_, mtime)| *mtime == 1_700_000_000));
@@ -236,11 +236,11 @@ fn another_time_or_mode_is_put_right() {
 fn one_writer_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let dir = open(folder.path());
-    let first = Store::create(&dir, Path::new("store"), 0).unwrap();
+    let first = open_store(&dir, "store", 0).unwrap();
     let second = Store::create(&dir, Path::new("store"), 0).err().expect("the store is busy");
     assert!(second.to_string().contains("another bootc-embed"), "{second}");
     drop(first);
-    Store::create(&dir, Path::new("store"), 0).unwrap();
+    open_store(&dir, "store", 0).unwrap();
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_cache_saves_the_second_build_every_blob() {
     let cache = Pool::create(&dir, Path::new("cache"), 0).unwrap();
     let mut summaries = Vec::new();
     for name in ["first", "second"] {
-        let store = Store::create(&dir, Path::new(name), 0).unwrap();
+        let store = open_store(&dir, name, 0).unwrap();
         let Resolved { plan, content } = &resolved;
         let fetch = Fetch {
             plan,

@@ -143,6 +143,18 @@ impl Storage {
         run(podman.args(words))
     }
 
+    /// The folder with its images and layers.
+    pub fn graph(&self) -> PathBuf {
+        self.path("graph")
+    }
+
+    /// What names an image here to a program that has another storage by default: what stands between
+    /// `containers-storage:` and the name.
+    pub fn specifier(&self) -> String {
+        let (graph, run) = (self.path("graph"), self.path("run"));
+        format!("[{DRIVER}@{}+{}:{DRIVER}.skip_mount_home=true]", graph.display(), run.display())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
