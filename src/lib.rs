@@ -35,3 +35,4 @@ pub mod resolve;
 pub mod serve;
 pub mod store;
 pub mod target;
+pub mod trust;

@@ -1,134 +1,84 @@
-//! registries.conf: finds the settings that the http lane cannot honour, so that none of them is
-//! silently ignored. Format: containers-registries.conf(5), version 2.
+//! registries.conf: where registries are really asked, and what short names stand for.
+//! Format: containers-registries.conf(5) and containers-registries.conf.d(5), version 2.
+//!
+//! [`RegistriesConf`] is a value made from texts. What one file says is in `file`, what follows for
+//! a reference in `route`, for a short name in `short_names`, which files a root has in `root`.
+
+mod file;
+pub(crate) mod grammar;
+mod root;
+mod route;
+mod short_names;
+#[cfg(test)]
+mod tests;
+
+pub use route::{Matched, Route, Skipped, Source};
+pub use short_names::ShortName;
 
 use super::Error;
 use crate::model::Repository;
-use serde::Deserialize;
+use file::{File, Mode, Registry};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-#[derive(Deserialize, Default)]
-struct File {
-    #[serde(default)]
-    registry: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    prefix: Option<String>,
-    location: Option<String>,
-    #[serde(default)]
-    insecure: bool,
-    #[serde(default)]
-    blocked: bool,
-    #[serde(default)]
-    mirror: Vec<serde::de::IgnoredAny>,
-}
-
-/// The settings of all files.
-#[derive(Default)]
+/// The settings of all files, merged.
+#[derive(Debug, Default)]
 pub struct RegistriesConf {
-    entries: Vec<(PathBuf, Entry)>,
+    /// By prefix.
+    registries: BTreeMap<String, Registry>,
+    /// Where short names are searched, and the file that says so.
+    search: Option<(Vec<String>, PathBuf)>,
+    mode: Mode,
+    /// By short name: what it stands for, `None` where that was taken back, and the file.
+    aliases: BTreeMap<String, (Option<String>, PathBuf)>,
 }
 
 impl RegistriesConf {
-    /// Reads files; those that do not exist say nothing.
-    pub fn read(paths: &[PathBuf]) -> Result<Self, Error> {
+    /// Merges files, each with its path: the main one, then its drop-ins in the order of their
+    /// names. A later file replaces a `[[registry]]` of the same prefix, an alias of the same name, and
+    /// each of the other values that it sets.
+    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Result<Self, Error> {
         let mut conf = Self::default();
-        for path in paths {
-            let wrong = |detail: String| Error::Configuration { path: path.clone(), detail };
-            match std::fs::read_to_string(path) {
-                Ok(text) => conf.add(path, &text).map_err(wrong)?,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(wrong(e.to_string())),
-            }
+        for (path, text) in files {
+            let file =
+                File::parse(path, text).map_err(|detail| Error::Configuration { path: path.to_owned(), detail })?;
+            conf.registries.extend(file.registries.into_iter().map(|registry| (registry.prefix.clone(), registry)));
+            conf.aliases.extend(file.aliases.into_iter().map(|(name, alias)| (name, (alias, path.to_owned()))));
+            conf.search = file.search.map(|hosts| (hosts, path.to_owned())).or(conf.search);
+            conf.mode = file.mode.unwrap_or(conf.mode);
         }
         Ok(conf)
     }
 
-    fn add(&mut self, path: &Path, text: &str) -> Result<(), String> {
-        let file: File = toml::from_str(text).map_err(|e| e.message().to_owned())?;
-        self.entries.extend(file.registry.into_iter().map(|entry| (path.to_owned(), entry)));
-        Ok(())
+    /// Reads files; those that do not exist say nothing.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, Error> {
+        let mut files = Vec::new();
+        for path in paths {
+            match std::fs::read_to_string(path) {
+                Ok(text) => files.push((path.as_path(), text)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::Configuration { path: path.clone(), detail: e.to_string() }),
+            }
+        }
+        Self::parse(files.iter().map(|(path, text)| (*path, text.as_str())))
     }
 
     /// Fails where a setting for `repository` changes which host is asked, or how.
     pub fn check(&self, repository: &Repository, tls_verify: bool) -> Result<(), Error> {
-        let applies = |entry: &Entry| {
-            let prefix = entry.prefix.as_deref().filter(|p| !p.is_empty()).or(entry.location.as_deref());
-            prefix.is_some_and(|prefix| covers(prefix, repository))
-        };
-        for (path, entry) in self.entries.iter().filter(|(_, entry)| applies(entry)) {
-            let prefix = entry.prefix.as_deref().or(entry.location.as_deref()).unwrap_or_default();
-            let moved = entry.prefix.is_some() && entry.location.is_some() && entry.prefix != entry.location;
-            let settings = [
-                (entry.blocked, "blocked"),
-                (!entry.mirror.is_empty(), "mirror"),
-                (moved, "location"),
-                (entry.insecure && tls_verify, "insecure"),
-            ];
-            if let Some((_, name)) = settings.iter().find(|(set, _)| *set) {
-                let setting = format!("`{name}` of [[registry]] `{prefix}` in {}", path.display());
-                return Err(Error::Setting { setting });
+        let Some(registry) = self.find(&repository.to_string()) else { return Ok(()) };
+        let moved = !registry.location.is_empty() && registry.location != registry.prefix;
+        let settings = [
+            (registry.blocked, "blocked"),
+            (!registry.mirrors.is_empty(), "mirror"),
+            (moved, "location"),
+            (registry.insecure && tls_verify, "insecure"),
+        ];
+        match settings.iter().find(|(set, _)| *set) {
+            Some((_, name)) => {
+                let setting = format!("`{name}` of [[registry]] `{}` in {}", registry.prefix, registry.file.display());
+                Err(Error::Setting { setting })
             }
+            None => Ok(()),
         }
-        Ok(())
-    }
-}
-
-/// Whether a prefix, perhaps `*.example.com`, covers a repository.
-fn covers(prefix: &str, repository: &Repository) -> bool {
-    if let Some(domain) = prefix.strip_prefix('*') {
-        return repository.host().ends_with(domain) && repository.host().len() > domain.len();
-    }
-    let full = repository.to_string();
-    full.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Reference;
-
-    #[test]
-    fn settings_that_apply_are_refused_and_others_are_not() {
-        let text = r#"
-            unqualified-search-registries = ["quay.io"]
-            [aliases]
-            "x" = "quay.io/x"
-            [[registry]]
-            location = "plain.io"
-            [[registry]]
-            prefix = "*.corp.example"
-            blocked = true
-            [[registry]]
-            prefix = "quay.io/ns"
-            location = "mirror.example/ns"
-            [[registry]]
-            location = "insecure.io"
-            insecure = true
-            [[registry]]
-            location = "mirrored.io"
-            [[registry.mirror]]
-            location = "elsewhere.io"
-        "#;
-        let mut conf = RegistriesConf::default();
-        conf.add(Path::new("registries.conf"), text).unwrap();
-        for (reference, setting) in [
-            ("plain.io/x:v1", None),
-            ("quay.io/nsx/y:v1", None),
-            ("corp.example/x:v1", None),
-            ("a.corp.example/x:v1", Some("blocked")),
-            ("quay.io/ns/y:v1", Some("location")),
-            ("insecure.io/x:v1", Some("insecure")),
-            ("mirrored.io/x:v1", Some("mirror")),
-        ] {
-            let reference: Reference = reference.parse().unwrap();
-            let answer = conf.check(reference.repository(), true);
-            match setting {
-                None => assert!(answer.is_ok(), "{reference}"),
-                Some(name) => assert!(answer.unwrap_err().to_string().contains(name), "{reference}"),
-            }
-        }
-        assert!(RegistriesConf::default().add(Path::new("x"), "[[registry]]\nlocation = 3").is_err());
     }
 }

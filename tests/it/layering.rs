@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module and layer, 1 at the top.
-const LAYERS: [(&str, u8); 10] = [
+const LAYERS: [(&str, u8); 11] = [
     ("cli", 1),
     ("discover", 2),
     ("resolve", 2),
@@ -14,6 +14,7 @@ const LAYERS: [(&str, u8); 10] = [
     ("registry", 3),
     ("store", 3),
     ("target", 3),
+    ("trust", 3),
     ("model", 4),
 ];
 

@@ -3,6 +3,7 @@
 //!
 //! These tests run as root and need no network, but for the download of busybox at the first run.
 
+mod configuration;
 mod containerfile;
 mod disk;
 mod foreign;
