@@ -83,7 +83,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --cache --max-size --platform --all-platforms --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --root --store --template-dir --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -110,6 +110,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -187,7 +191,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__fetch)
-            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -210,6 +214,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,13 +365,21 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__list)
-            opts="-q -h --platform --all-platforms --format --quiet --help"
+            opts="-q -h --why --platform --all-platforms --exclude --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -379,7 +395,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__plan)
-            opts="-o -q -h --output --max-size --platform --all-platforms --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -398,6 +414,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -42,6 +42,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l templa
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
@@ -54,7 +55,9 @@ json\t'For programs; fields are only ever added'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l why -d 'Show only this image and everything that asks for it: a reference, or its repository or digest' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l all-platforms -d 'Keep every platform of every index'
@@ -63,6 +66,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s h -l he
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s o -l output -d 'Write the lock there; `fetch --locked` takes it' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
@@ -80,6 +84,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l store 
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F

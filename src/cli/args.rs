@@ -3,7 +3,7 @@
 use super::environment;
 use super::printer::Printer;
 use crate::discover::{Input, discover};
-use crate::model::{Failure, Plan, Platform, Platforms, Release};
+use crate::model::{Failure, Invalid, Plan, Platform, Platforms, Release};
 use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
 use crate::resolve::{Resolved, resolve};
 use anyhow::{Context as _, Result};
@@ -21,12 +21,22 @@ pub struct PlatformArgs {
     /// Keep every platform of every index.
     #[arg(long, conflicts_with = "platforms")]
     all_platforms: bool,
+    /// Leave this image out: a reference as a file names it, or its beginning and `*`; may be given
+    /// several times.
+    #[arg(long, value_name = "REFERENCE")]
+    exclude: Vec<String>,
 }
 
 impl PlatformArgs {
     /// Discovers what inputs name, and for which platforms: those that the user gave, else those of a
-    /// lock among the inputs, else the one this program runs on.
+    /// lock among the inputs, else the one this program runs on. What the user excludes is left out.
     pub fn discover(&self, inputs: &[Input]) -> Result<(Release, Platforms)> {
+        let (mut release, platforms) = self.discover_all(inputs)?;
+        self.exclude(&mut release)?;
+        Ok((release, platforms))
+    }
+
+    fn discover_all(&self, inputs: &[Input]) -> Result<(Release, Platforms)> {
         let platforms = self.platforms();
         let release = discover(inputs, &platforms)?;
         let own = release
@@ -39,6 +49,31 @@ impl PlatformArgs {
             Some(own) => Ok((discover(inputs, &own)?, own)),
             None => Ok((release, platforms)),
         }
+    }
+
+    /// Leaves out what the user excludes.
+    pub fn exclude(&self, release: &mut Release) -> Result<()> {
+        if self.exclude.is_empty() {
+            return Ok(());
+        }
+        let is_for = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
+            Some(beginning) => text.starts_with(beginning),
+            None => text == pattern,
+        };
+        let mut unused: Vec<&String> = self.exclude.iter().collect();
+        release.retain(|text| {
+            unused.retain(|pattern| !is_for(pattern, text));
+            !self.exclude.iter().any(|pattern| is_for(pattern, text))
+        });
+        if let Some(pattern) = unused.first() {
+            return Err(Failure::usage(format!("`--exclude {pattern}` is for no image that the inputs name"))
+                .hint("`bootc-embed list INPUT…` shows how they name them; `*` may end a REFERENCE")
+                .into());
+        }
+        if release.components.is_empty() {
+            return Err(Failure::usage("`--exclude` leaves no image").hint("exclude fewer").into());
+        }
+        Ok(())
     }
 
     fn platforms(&self) -> Platforms {
@@ -153,6 +188,7 @@ impl SetArgs {
     /// Discovers and resolves; tells of tags.
     pub async fn resolve(&self, inputs: &[Input], printer: &Printer) -> Result<(Box<dyn Registry>, Resolved)> {
         let (release, platforms) = self.platforms.discover(inputs)?;
+        warn_of_unusable(&release, printer);
         let lane = self.registry.connect().await?;
         let resolved = resolve(&release, &platforms, lane.as_ref(), self.registry.jobs(), printer).await?;
         warn_of_moving_targets(&resolved.plan, printer);
@@ -176,6 +212,18 @@ pub fn read_lock(path: &Path) -> Result<Plan> {
         Ok(crate::store::parse_lock(&bytes)?)
     };
     read().with_context(|| format!("reading lock `{}`", path.display()))
+}
+
+/// Tells of what stands where references should be, and of files that could not be read.
+pub fn warn_of_unusable(release: &Release, printer: &Printer) {
+    for Invalid { text, origin, cause, hint } in &release.invalid {
+        // Most causes begin with the text.
+        let text = if cause.contains(text) { String::new() } else { format!("`{text}`: ") };
+        printer.warn(&format!("{origin}: {text}{cause}; {hint}"));
+    }
+    for (file, cause) in &release.unreadable {
+        printer.warn(&format!("`{file}` cannot be read whole: {cause}"));
+    }
 }
 
 /// Tells of references that a registry, or a runtime, may answer differently tomorrow.

@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 /// Fill a store, and nothing else.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What names images: an RPM, a release-info file or folder, an installed root, a reference, …
+    /// What names images: an RPM, a release-info file or folder, an installed root, manifests, a reference, …
     #[arg(required_unless_present = "locked")]
     inputs: Vec<String>,
     /// Take exactly what this lock says: no tag is looked up, and a byte that differs is an error.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "platforms", "all_platforms"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "platforms", "all_platforms", "exclude"])]
     locked: Option<PathBuf>,
     /// The folder to fill.
     #[arg(long, value_name = "DIR")]

@@ -38,7 +38,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Inputs are told apart by what they are; force one with KIND:PATH, where KIND is rpm, release-info,
-rootfs, image-references, list, blueprint, image or lock.
+rootfs, manifests, quadlets, image-references, list, blueprint, image or lock.
 
 Environment: REGISTRY_AUTH_FILE (credentials), SOURCE_DATE_EPOCH (times of written files),
 CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, HOME (where settings are looked for),

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What names images: an RPM, a release-info file or folder, an installed root, a reference, …
+    /// What names images: an RPM, a release-info file or folder, an installed root, manifests, a reference, …
     #[arg(required = true)]
     inputs: Vec<String>,
     /// Write the lock there; `fetch --locked` takes it.

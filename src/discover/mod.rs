@@ -2,17 +2,24 @@
 //! takes bytes; this one tells inputs apart by their content and reads them.
 
 mod blueprint;
+mod folders;
 mod image_references;
 mod list;
-mod release_info;
+pub mod manifests;
+pub mod quadlet;
+pub mod release_info;
 mod rootfs;
 mod rpm;
+mod walk;
 
-pub use rootfs::has_crio;
+pub use rootfs::{
+    discover_tree as discover_root, has_crio, missing as missing_of_root, require_some, wanted as root_wanted,
+};
 
 use crate::model::{Failure, Origin, Platforms, Reference, Release};
 use crate::store::parse_lock;
 use anyhow::{Context as _, Result};
+use folders::read_folder;
 use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -41,10 +48,14 @@ pub enum Kind {
     Image,
     /// An `embed.lock.json`.
     Lock,
+    /// Kubernetes manifests: a stream of documents, or a folder of them.
+    Manifests,
+    /// Quadlets: a unit, or a folder of them.
+    Quadlets,
 }
 
 /// The words that force a kind, as in `rpm:FILE`.
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 10] = [
     ("rpm", Kind::Rpm),
     ("release-info", Kind::ReleaseInfo),
     ("rootfs", Kind::Rootfs),
@@ -53,7 +64,12 @@ const KINDS: [(&str, Kind); 8] = [
     ("blueprint", Kind::Blueprint),
     ("image", Kind::Image),
     ("lock", Kind::Lock),
+    ("manifests", Kind::Manifests),
+    ("quadlets", Kind::Quadlets),
 ];
+
+/// The architectures that names of files may have, as RPM writes them.
+const ARCHITECTURES: [&str; 4] = ["x86_64", "aarch64", "ppc64le", "s390x"];
 
 /// An input as the user wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,11 +99,28 @@ pub fn discover(inputs: &[Input], platforms: &Platforms) -> Result<Release> {
         release.merge(found);
     }
     if release.components.is_empty() {
-        return Err(Failure::usage("the inputs name no image")
-            .hint("`bootc-embed list INPUT` shows what an input names")
-            .into());
+        let failure = Failure::usage("the inputs name no image");
+        let failure = match (release.invalid.first(), release.unreadable.first()) {
+            (Some(invalid), _) => failure.hint(format!("{}: {}; {}", invalid.origin, invalid.cause, invalid.hint)),
+            (None, Some((file, cause))) => failure.hint(format!("`{file}` cannot be read: {cause}")),
+            (None, None) => failure.hint("`bootc-embed list INPUT` shows what an input names"),
+        };
+        return Err(failure.into());
     }
     Ok(release)
+}
+
+/// The architecture that a file is named for, as in `kustomization.aarch64.yaml`; `None` for others.
+fn architecture_of(name: &str) -> Option<&'static str> {
+    let (stem, _) = name.rsplit_once('.')?;
+    let is_named_for =
+        |architecture: &&str| stem.strip_suffix(architecture).is_some_and(|rest| rest.ends_with(['.', '-']));
+    ARCHITECTURES.into_iter().find(is_named_for)
+}
+
+/// Whether a file is for the platforms, by its name.
+fn is_for(name: &str, platforms: &Platforms) -> bool {
+    architecture_of(name).is_none_or(|architecture| platforms.wants_rpm_architecture(architecture))
 }
 
 fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
@@ -96,7 +129,7 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
     let kind = match input.kind {
         Some(kind) => kind,
         None if value == "-" => Kind::List,
-        None if path.is_dir() => directory_kind(path)?,
+        None if path.is_dir() => folders::kind(path)?,
         None if path.exists() => return discover_file(value, platforms),
         None => Kind::Image,
     };
@@ -104,6 +137,8 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
         Kind::Image => image(input),
         Kind::Rootfs => rootfs::discover(path, platforms),
         Kind::ReleaseInfo if path.is_dir() => release_info::discover_dir(path, platforms),
+        Kind::Manifests if path.is_dir() => folders::manifests(path, platforms),
+        Kind::Quadlets => folders::quadlets(path, platforms),
         Kind::Rpm if value != "-" => {
             let file = open(value)?;
             rpm::discover(io::BufReader::new(file), &file_name(value), platforms)
@@ -114,6 +149,9 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
 
 /// Finds out what a file is and reads it; once, because it may be a pipe.
 fn discover_file(path: &str, platforms: &Platforms) -> Result<Release> {
+    if quadlet::extension(path).is_some() {
+        return folders::quadlets(Path::new(path), platforms);
+    }
     let mut file = open(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(rpm::MAGIC.len() as u64).read_to_end(&mut bytes)?;
@@ -122,7 +160,9 @@ fn discover_file(path: &str, platforms: &Platforms) -> Result<Release> {
         return rpm::discover(input, &file_name(path), platforms);
     }
     read_capped(file, &mut bytes)?;
-    parse(file_kind(without_mark(&bytes))?, path, &bytes, platforms)
+    let is_yaml = matches!(Path::new(path).extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
+    let kind = if is_yaml { Kind::Manifests } else { file_kind(without_mark(&bytes))? };
+    parse(kind, path, &bytes, platforms)
 }
 
 /// Parses a file of a known kind.
@@ -140,8 +180,12 @@ fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<
         Kind::List => list::discover(name, bytes),
         Kind::Blueprint => blueprint::discover(name, bytes),
         Kind::Lock => lock(bytes),
+        Kind::Manifests if is_for(&file_name(path), platforms) => Ok(manifests::scan_file(name, bytes, platforms)),
+        Kind::Manifests => Err(Failure::usage(format!("by its name it is not for {platforms}"))
+            .hint("choose the platform with `--platform`, or name the file of the other architecture")
+            .into()),
         Kind::Rpm => Err(Failure::usage("an RPM is not read from standard input").hint("name the file").into()),
-        Kind::Rootfs | Kind::Image => Err(Failure::usage("this kind of input is not a file").into()),
+        Kind::Rootfs | Kind::Image | Kind::Quadlets => Err(Failure::usage("this kind of input is not a file").into()),
     }
 }
 
@@ -178,25 +222,13 @@ fn lock(bytes: &[u8]) -> Result<Release> {
     Ok(Release::from(&parse_lock(bytes)?))
 }
 
-/// What a folder is: a root, or a folder of release-info files.
-fn directory_kind(path: &Path) -> Result<Kind> {
-    if path.join(rootfs::RELEASE_DIR).is_dir() || (path.join("usr").is_dir() && path.join("etc").is_dir()) {
-        return Ok(Kind::Rootfs);
-    }
-    let mut names = std::fs::read_dir(path)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    if names.any(|name| release_info::file_architecture(&name).is_some()) {
-        return Ok(Kind::ReleaseInfo);
-    }
-    Err(Failure::usage("the folder is neither an installed root nor does it hold release-info files")
-        .hint("a root has `usr` and `etc`; release-info files are named `release-x86_64.json` or `release-<component>-aarch64.json`")
-        .into())
-}
-
 /// What a file that is no RPM is, by its content.
 fn file_kind(bytes: &[u8]) -> Result<Kind> {
     #[derive(Deserialize)]
     struct Json {
         kind: Option<String>,
+        #[serde(rename = "apiVersion")]
+        api_version: Option<String>,
         images: Option<serde_json::Value>,
     }
     let text = bytes.trim_ascii();
@@ -207,13 +239,14 @@ fn file_kind(bytes: &[u8]) -> Result<Kind> {
     if text.starts_with(b"{") {
         let unknown = || {
             Failure::usage("the file is JSON of no known kind")
-                .hint("known are release-info, image-references and embed.lock.json")
+                .hint("known are release-info, image-references, embed.lock.json and manifests")
         };
         let json: Json = serde_json::from_slice(text).map_err(|e| unknown().because(e))?;
-        return match (json.kind.as_deref(), json.images) {
-            (Some("ImageStream"), _) => Ok(Kind::ImageReferences),
-            (_, Some(serde_json::Value::Array(_))) => Ok(Kind::Lock),
-            (_, Some(serde_json::Value::Object(_))) => Ok(Kind::ReleaseInfo),
+        return match (json.kind.as_deref(), json.images, json.api_version) {
+            (Some("ImageStream"), ..) => Ok(Kind::ImageReferences),
+            (Some(_), _, Some(_)) => Ok(Kind::Manifests),
+            (_, Some(serde_json::Value::Array(_)), _) => Ok(Kind::Lock),
+            (_, Some(serde_json::Value::Object(_)), _) => Ok(Kind::ReleaseInfo),
             _ => Err(unknown().into()),
         };
     }
@@ -223,7 +256,14 @@ fn file_kind(bytes: &[u8]) -> Result<Kind> {
             .into());
     };
     let is_header = |line: &str| line.trim().replace(' ', "") == "[[containers]]";
-    Ok(if text.lines().any(is_header) { Kind::Blueprint } else { Kind::List })
+    let first =
+        text.lines().map(str::trim_end).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
+    let is_manifest = first == "---" || ["apiVersion:", "kind:", "--- "].iter().any(|begin| first.starts_with(begin));
+    Ok(match () {
+        () if text.lines().any(is_header) => Kind::Blueprint,
+        () if is_manifest => Kind::Manifests,
+        () => Kind::List,
+    })
 }
 
 fn read_input(path: &str) -> Result<Vec<u8>> {
@@ -277,6 +317,9 @@ mod tests {
             (b"{\"version\":1,\"platforms\":[],\"images\":[]}", Kind::Lock),
             (b"name = \"x\"\n[[ containers ]]\nsource = \"y\"\n", Kind::Blueprint),
             (b"# images\nquay.io/a/b:1\n", Kind::List),
+            (b"# x\napiVersion: v1\nkind: Pod\n", Kind::Manifests),
+            (b"---\n# Source: chart/x.yaml\n", Kind::Manifests),
+            (b"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", Kind::Manifests),
         ] {
             assert_eq!(file_kind(text).unwrap(), kind, "{}", String::from_utf8_lossy(text));
         }

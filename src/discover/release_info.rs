@@ -136,6 +136,11 @@ impl Files {
         Ok(())
     }
 
+    /// Whether no release-info file was offered, for whatever architecture.
+    pub fn is_empty(&self) -> bool {
+        self.architectures.is_empty()
+    }
+
     /// Parses what was taken, in the order of file names.
     pub fn release(mut self, platforms: &Platforms, place: &str) -> Result<Release> {
         if self.found.is_empty() {

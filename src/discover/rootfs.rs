@@ -1,126 +1,155 @@
-//! An installed root: its release-info files and the pause image of its CRI-O.
+//! An installed root: its release-info files, the pause image of its CRI-O, and the workloads that are
+//! installed in it: MicroShift's manifests, quadlets, bootc's logically bound images.
 
-use super::add;
 use super::release_info::Files;
-use crate::model::{Failure, Platforms, Release};
-use anyhow::{Context as _, Result};
+use super::{add, manifests, quadlet, read_folder};
+use crate::model::tree::normal;
+use crate::model::{Failure, Platforms, Release, Tree, crio};
+use crate::target::{Keep, Wanted};
+use anyhow::Result;
 use cap_std_ext::RootDir;
 use cap_std_ext::cap_std::ambient_authority;
-use cap_std_ext::cap_std::fs::Dir;
 use serde::Deserialize;
-use std::io::{self, ErrorKind, Read as _};
+use std::io;
 use std::path::Path;
 
 /// Where release-info is installed.
 pub const RELEASE_DIR: &str = "usr/share/microshift/release";
-/// CRI-O's configuration, and its drop-ins, which win over it.
-const CRIO_CONF: &str = "etc/crio/crio.conf";
-const CRIO_DROP_INS: &str = "etc/crio/crio.conf.d";
-/// The most bytes of one configuration file.
-const MAX_SIZE: u64 = 4 * 1024 * 1024;
+/// Where MicroShift has manifests: in `manifests`, and in each folder of `manifests.d`.
+const MICROSHIFT_DIRS: [&str; 2] = ["usr/lib/microshift", "etc/microshift"];
+/// MicroShift's configuration, and its drop-ins, which win over it.
+const CONFIG: &str = "etc/microshift/config.yaml";
+const CONFIG_DROP_INS: &str = "etc/microshift/config.d";
+/// How often units may lead to files that were not wanted before.
+const MAX_ROUNDS: usize = 3;
 
 /// Finds the images of a root. Links in it are followed as if it were `/`.
 pub fn discover(path: &Path, platforms: &Platforms) -> Result<Release> {
-    let root = open(path)?;
-    let mut files = Files::default();
-    for name in names(&root, RELEASE_DIR)? {
-        let file = format!("{RELEASE_DIR}/{name}");
-        files.offer(&name, &format!("/{file}"), platforms, || read(&root, &file))?;
+    let mut wanted = wanted(Wanted::default());
+    let mut tree = read_folder(path, "root", &wanted)?;
+    for _ in 0..MAX_ROUNDS {
+        let missing = missing(&tree);
+        if missing.is_empty() {
+            break;
+        }
+        wanted = missing.iter().fold(wanted, |wanted, path| wanted.place(path, Keep::Text));
+        tree = read_folder(path, "root", &wanted)?;
     }
-    let mut release = files.release(platforms, &format!("`/{RELEASE_DIR}`"))?;
-    if let Some((file, image)) = pause_image(&root)? {
+    let release = discover_tree(&tree, platforms)?;
+    require_some(&release)?;
+    Ok(release)
+}
+
+/// Fails where a root names no image.
+pub fn require_some(release: &Release) -> Result<()> {
+    if release.is_empty() {
+        return Err(Failure::usage(format!("`/{RELEASE_DIR}` holds no release-info file, and nothing else in the root names an image"))
+            .hint("install `microshift-release-info`, or manifests in `/usr/lib/microshift/manifests.d`, or quadlets in `/usr/share/containers/systemd`; or name what does name images")
+            .into());
+    }
+    Ok(())
+}
+
+/// Files that units of a root lead to and that were not read with it.
+pub fn missing(tree: &Tree) -> Vec<String> {
+    let mut missing = quadlet::missing(tree, &quadlet::DIRS);
+    let roots = kustomize_paths(tree).into_iter().flatten().map(|path| {
+        let fixed: Vec<&str> = path.split('/').take_while(|part| !part.contains(['*', '?', '['])).collect();
+        fixed.join("/")
+    });
+    // The whole root is never read for a setting's sake.
+    missing.extend(roots.filter(|root| !root.is_empty() && tree.get(root).is_none()));
+    missing
+}
+
+/// Where MicroShift's configuration says that manifests are; `None` where it does not say so.
+fn kustomize_paths(tree: &Tree) -> Option<Vec<String>> {
+    #[derive(Deserialize, Default)]
+    struct Config {
+        #[serde(default)]
+        manifests: Manifests,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase")]
+    struct Manifests {
+        kustomize_paths: Option<Vec<String>>,
+    }
+    let drop_ins = tree.names(CONFIG_DROP_INS).into_iter().map(|name| format!("{CONFIG_DROP_INS}/{name}"));
+    let files = std::iter::once(CONFIG.to_owned()).chain(drop_ins);
+    let configs = files.filter_map(|file| serde_yaml::from_slice::<Config>(tree.bytes(&file)?).ok());
+    let paths = configs.filter_map(|config| config.manifests.kustomize_paths).next_back()?;
+    Some(paths.iter().filter_map(|path| normal(path)).collect())
+}
+
+/// The folders that a path with `*` in it stands for.
+fn folders_like(tree: &Tree, pattern: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    for part in pattern.split('/') {
+        let below = found.into_iter().flat_map(|dir| {
+            let at = |name: &str| if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
+            match part.split_once('*') {
+                None => vec![at(part)],
+                Some((start, end)) => {
+                    let fits = |name: &&str| {
+                        name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+                    };
+                    tree.names(&dir).into_iter().filter(fits).map(at).collect()
+                }
+            }
+        });
+        found = below.collect();
+    }
+    found
+}
+
+/// Also wants the files of a root that [`discover_tree`] reads.
+#[must_use]
+pub fn wanted(wanted: Wanted) -> Wanted {
+    let places = [RELEASE_DIR, crio::CONF, crio::DROP_INS, quadlet::BOUND_DIR];
+    let places = places.into_iter().chain(MICROSHIFT_DIRS).chain(quadlet::DIRS);
+    places.fold(wanted, |wanted, place| wanted.place(place, Keep::Text))
+}
+
+/// Finds the images that the files of a root name.
+pub fn discover_tree(tree: &Tree, platforms: &Platforms) -> Result<Release> {
+    let mut files = Files::default();
+    for name in tree.names(RELEASE_DIR) {
+        let file = format!("{RELEASE_DIR}/{name}");
+        let read = || tree.bytes(&file).map(<[u8]>::to_vec).ok_or_else(|| io::Error::other("it leads to no file"));
+        files.offer(name, &format!("/{file}"), platforms, read)?;
+    }
+    let has_release_info = !files.is_empty();
+    let place = format!("`/{RELEASE_DIR}`");
+    let mut release = if has_release_info { files.release(platforms, &place)? } else { Release::default() };
+    let settings = crio::images(tree).map_err(|e| {
+        let failure = Failure::usage("reading CRI-O's settings").because(e);
+        failure.hint("CRI-O would not start with it either")
+    })?;
+    if let Some((file, image)) = settings.pause {
         add(&mut release, &format!("/{file}"), "crio.image.pause_image".to_owned(), &image)?;
     }
+    for dir in manifest_dirs(tree) {
+        // MicroShift applies folders with a kustomization, and no others.
+        if !tree.names(&dir).into_iter().any(manifests::is_kustomization) {
+            continue;
+        }
+        release.merge(manifests::discover_tree(tree, &dir, "/", platforms));
+    }
+    release.merge(quadlet::discover_tree(tree, &quadlet::DIRS, "/", platforms));
+    release.merge(quadlet::discover_bound(tree, "/", platforms));
     Ok(release)
+}
+
+/// The folders of manifests that MicroShift applies.
+fn manifest_dirs(tree: &Tree) -> Vec<String> {
+    let default =
+        || MICROSHIFT_DIRS.iter().flat_map(|dir| ["manifests", "manifests.d/*"].map(|name| format!("{dir}/{name}")));
+    let patterns = kustomize_paths(tree).unwrap_or_else(|| default().collect());
+    patterns.iter().flat_map(|pattern| folders_like(tree, pattern)).collect()
 }
 
 /// Whether a root has CRI-O; a root that does not exist yet has none.
 pub fn has_crio(path: &Path) -> bool {
-    let root = open(path);
+    let root = RootDir::open_ambient_root(path, ambient_authority());
     root.is_ok_and(|root| ["etc/crio", "usr/bin/crio"].iter().any(|path| root.open(path).is_ok()))
-}
-
-fn open(path: &Path) -> Result<RootDir> {
-    Ok(RootDir::open_ambient_root(path, ambient_authority()).map_err(|e| {
-        Failure::usage(format!("the root `{}` cannot be opened", path.display()))
-            .because(e)
-            .hint("name a folder that holds an installed system")
-    })?)
-}
-
-/// The names in a folder of the root, sorted; none where there is no such folder.
-fn names(root: &RootDir, dir: &str) -> Result<Vec<String>> {
-    let list = || -> io::Result<Vec<String>> {
-        let Some(folder) = root.open_optional(dir)? else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        for entry in Dir::from_std_file(folder).entries()? {
-            names.extend(entry?.file_name().into_string().ok());
-        }
-        names.sort();
-        Ok(names)
-    };
-    list().with_context(|| format!("listing `/{dir}`"))
-}
-
-fn read(root: &RootDir, path: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    root.open(path)?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The pause image and the file that sets it; the last file that does wins, as in CRI-O.
-fn pause_image(root: &RootDir) -> Result<Option<(String, String)>> {
-    let drop_ins = names(root, CRIO_DROP_INS)?.into_iter().map(|name| format!("{CRIO_DROP_INS}/{name}"));
-    let mut found = None;
-    for file in std::iter::once(CRIO_CONF.to_owned()).chain(drop_ins) {
-        let bytes = match read(root, &file) {
-            Ok(bytes) => bytes,
-            // Folders among the drop-ins, and a main file that is not there.
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => continue,
-            Err(e) => return Err(e).with_context(|| format!("reading `/{file}`")),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some(image) = parse_pause_image(&text).with_context(|| format!("reading `/{file}`"))? {
-            found = Some((file, image));
-        }
-    }
-    Ok(found.filter(|(_, image)| !image.is_empty()))
-}
-
-/// `pause_image` of a CRI-O configuration file.
-fn parse_pause_image(text: &str) -> Result<Option<String>> {
-    #[derive(Deserialize, Default)]
-    struct Conf {
-        #[serde(default)]
-        crio: Crio,
-    }
-    #[derive(Deserialize, Default)]
-    struct Crio {
-        #[serde(default)]
-        image: Image,
-    }
-    #[derive(Deserialize, Default)]
-    struct Image {
-        pause_image: Option<String>,
-    }
-    let conf: Conf = toml::from_str(text).map_err(|e| {
-        Failure::usage("not a CRI-O configuration")
-            .because(e.message().to_owned())
-            .hint("CRI-O would not start with it either")
-    })?;
-    Ok(conf.crio.image.pause_image)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pause_image_is_found_among_other_settings() {
-        let text =
-            "[crio.runtime]\nx = 1\n[crio.image]\nglobal_auth_file=\"/x\"\npause_image = \"quay.io/a/pod@sha256:00\"\n";
-        assert_eq!(parse_pause_image(text).unwrap().unwrap(), "quay.io/a/pod@sha256:00");
-        assert_eq!(parse_pause_image("[crio]\n").unwrap(), None);
-        assert!(parse_pause_image("[crio.image\n").is_err());
-    }
 }

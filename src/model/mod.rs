@@ -1,6 +1,7 @@
 //! Layer 4, words: the values that all stages share. No I/O, no async, no terminal.
 
 pub mod choice;
+pub mod crio;
 pub mod digest;
 pub mod failure;
 pub mod manifest;
@@ -10,6 +11,7 @@ pub mod progress;
 pub mod reference;
 pub mod release;
 pub mod tree;
+pub mod unit;
 
 pub use digest::{Digest, Hasher};
 pub use failure::{Failure, Kind};
@@ -18,5 +20,5 @@ pub use plan::{Instance, Plan, PlannedImage};
 pub use platform::{Platform, Platforms};
 pub use progress::Progress;
 pub use reference::{PinnedReference, Reference, Repository};
-pub use release::{Component, Origin, Release};
+pub use release::{Component, Invalid, Origin, Pull, Release};
 pub use tree::Tree;

@@ -83,7 +83,10 @@ fn links_in_a_root_stay_in_it() {
     fs::remove_file(&release).unwrap();
     write(folder.path(), "outside/release-x86_64.json", &okd_info("x86_64"));
     symlink("../../../../../outside", &release).unwrap();
-    list(&folder, &["rootfs:root", "--platform", "linux/amd64"]).fails_with(2).says("no release-info");
+    assert!(!listed(&folder, "rootfs:root").contains("kindnet"), "the pause image alone is left");
+    fs::remove_dir_all(folder.path().join("root/etc/crio")).unwrap();
+    let nothing = list(&folder, &["rootfs:root", "--platform", "linux/amd64"]).fails_with(2);
+    nothing.says("no release-info").says("hint: install");
 }
 
 #[test]

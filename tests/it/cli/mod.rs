@@ -4,3 +4,4 @@ mod bad_input;
 mod discover;
 mod output;
 mod samples;
+mod workloads;
