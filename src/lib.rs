@@ -2,7 +2,7 @@
 //! every blob once.
 //!
 //! ```text
-//!  RPM files · installed root · release-info · image-references · blueprint · lists · locks
+//!  RPM files · installed root · release-info · manifests · quadlets · blueprint · lists · locks …
 //!      └────────────────────────┬─────────────────────────────────────────────┘
 //!                           discover      files → Release
 //!                               │
@@ -12,15 +12,17 @@
 //!               ┌───────────────┼───────────────┐
 //!             emit            fetch           serve
 //!             files           Store           a registry over a Store
+//!
+//!  root · store · image · storage ── target: files → Tree ── validate: Tree × Release → Report
 //! ```
 //!
 //! # Files this program reads and writes
 //!
 //! It reads its inputs; `containers-auth.json` and docker's `config.json` where they stand by
 //! default or where `--authfile` points; `registries.conf` and its drop-ins; the folder of
-//! `--cert-dir`; templates in `--template-dir`.
+//! `--cert-dir`; templates in `--template-dir`; the targets of `validate` and the root of `explain`.
 //!
-//! It writes below `--store` and `--cache`, the files that `-o` names, and, for `embed`, below
+//! It writes below `--store` and `--cache`, the files that `-o` and `--report` name, and, for `embed`, below
 //! `--root`: the store, `usr/libexec/bootc-embed/import`,
 //! `usr/lib/systemd/system/bootc-embed-import.service` and the link that enables it, and
 //! `etc/crio/crio.conf.d/50-bootc-embed.conf`.
@@ -36,3 +38,4 @@ pub mod serve;
 pub mod store;
 pub mod target;
 pub mod trust;
+pub mod validate;

@@ -22,6 +22,9 @@ _bootc__embed() {
             bootc__embed,emit)
                 cmd="bootc__embed__subcmd__emit"
                 ;;
+            bootc__embed,explain)
+                cmd="bootc__embed__subcmd__explain"
+                ;;
             bootc__embed,fetch)
                 cmd="bootc__embed__subcmd__fetch"
                 ;;
@@ -37,11 +40,17 @@ _bootc__embed() {
             bootc__embed,serve)
                 cmd="bootc__embed__subcmd__serve"
                 ;;
+            bootc__embed,validate)
+                cmd="bootc__embed__subcmd__validate"
+                ;;
             bootc__embed__subcmd__help,embed)
                 cmd="bootc__embed__subcmd__help__subcmd__embed"
                 ;;
             bootc__embed__subcmd__help,emit)
                 cmd="bootc__embed__subcmd__help__subcmd__emit"
+                ;;
+            bootc__embed__subcmd__help,explain)
+                cmd="bootc__embed__subcmd__help__subcmd__explain"
                 ;;
             bootc__embed__subcmd__help,fetch)
                 cmd="bootc__embed__subcmd__help__subcmd__fetch"
@@ -58,6 +67,9 @@ _bootc__embed() {
             bootc__embed__subcmd__help,serve)
                 cmd="bootc__embed__subcmd__help__subcmd__serve"
                 ;;
+            bootc__embed__subcmd__help,validate)
+                cmd="bootc__embed__subcmd__help__subcmd__validate"
+                ;;
             *)
                 ;;
         esac
@@ -65,14 +77,14 @@ _bootc__embed() {
 
     case "${cmd}" in
         bootc__embed)
-            opts="-q -h -V --format --quiet --help --version embed list plan fetch emit serve help"
+            opts="-q -h -V --format --quiet --help --version embed list plan fetch emit validate explain serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -83,7 +95,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,7 +150,7 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -180,7 +192,41 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bootc__subcmd__embed__subcmd__explain)
+            opts="-q -h --root --store --platform --all-platforms --exclude --format --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -242,7 +288,7 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -253,7 +299,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__help)
-            opts="embed list plan fetch emit serve help"
+            opts="embed list plan fetch emit validate explain serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,6 +327,20 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__help__subcmd__emit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bootc__subcmd__embed__subcmd__help__subcmd__explain)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -364,6 +424,20 @@ _bootc__embed() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bootc__subcmd__embed__subcmd__help__subcmd__validate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bootc__subcmd__embed__subcmd__list)
             opts="-q -h --why --platform --all-platforms --exclude --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -384,7 +458,7 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -442,7 +516,7 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -468,7 +542,73 @@ _bootc__embed() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bootc__subcmd__embed__subcmd__validate)
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --report --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --skip)
+                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
+                    return 0
+                    ;;
+                --only)
+                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --transport)
+                    COMPREPLY=($(compgen -W "http proxy" -- "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -25,7 +25,9 @@ function __fish_bootc_embed_using_subcommand
 end
 
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -s V -l version -d 'Print version'
@@ -34,6 +36,8 @@ complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "list" -d 'S
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "fetch" -d 'Fill a store, and nothing else'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -d 'The root of the image that is being built' -r -F
@@ -51,7 +55,10 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l tls-ve
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many requests at once' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l no-validate -d 'Do not check afterwards that what was embedded starts offline'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -59,7 +66,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l why -d 
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -75,7 +84,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l tls-ver
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many requests at once' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -93,7 +104,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l tls-ve
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many requests at once' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -103,19 +116,117 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l embedde
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s o -l output -d 'A file, or for what has several files a folder, where they get the paths they have in an image. [default: standard output]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l store -d 'Folder with embedded images, inside of the target; may be given several times. [default: /usr/lib/bootc-embed and the folders of MicroShift\'s recipes]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l skip -d 'Leave a check out; may be given several times' -r -f -a "workloads-readable\t''
+references-valid\t''
+references-embedded\t''
+never-pulled\t''
+tags\t''
+bound-images\t''
+lists-readable\t''
+lists-agree\t''
+manifest-digest\t''
+native-instance\t''
+blobs-present\t''
+blobs-intact\t''
+architecture\t''
+views\t''
+nothing-unused\t''
+osbuild-names\t''
+size-budget\t''
+readable-by-all\t''
+not-writable\t''
+release-fits\t''
+registries-conf\t''
+import-unit\t''
+import-enabled\t''
+import-order\t''
+import-reach\t''
+import-tools\t''
+import-policy\t''
+pinned-images\t''
+updated-with-system\t''
+no-secrets\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l only -d 'Make this check only; may be given several times' -r -f -a "workloads-readable\t''
+references-valid\t''
+references-embedded\t''
+never-pulled\t''
+tags\t''
+bound-images\t''
+lists-readable\t''
+lists-agree\t''
+manifest-digest\t''
+native-instance\t''
+blobs-present\t''
+blobs-intact\t''
+architecture\t''
+views\t''
+nothing-unused\t''
+osbuild-names\t''
+size-budget\t''
+readable-by-all\t''
+not-writable\t''
+release-fits\t''
+registries-conf\t''
+import-unit\t''
+import-enabled\t''
+import-order\t''
+import-reach\t''
+import-tools\t''
+import-policy\t''
+pinned-images\t''
+updated-with-system\t''
+no-secrets\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l max-size -d 'Fail if the embedded images are larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l report -d 'Write the report to a file too; its name decides the format: .html, .xml (JUnit), .json, .txt' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l list -d 'Show the checks, and make none'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l fatal-warnings -d 'Fail for warnings too'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l root -d 'The root of the system' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l store -d 'Folder with embedded images, inside of the root; may be given several times. [default: /usr/lib/bootc-embed and the folders of MicroShift\'s recipes]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l store -d 'The store' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l listen -d 'Address and port; port 0 lets the system choose. Nothing asks who connects' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
-json\t'For programs; fields are only ever added'"
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "emit" -d 'Print or write the files that go with a store'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

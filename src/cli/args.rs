@@ -76,6 +76,11 @@ impl PlatformArgs {
         Ok(())
     }
 
+    /// The platforms that the user gave; `None` where none.
+    pub fn given(&self) -> Option<Platforms> {
+        (self.all_platforms || !self.platforms.is_empty()).then(|| self.platforms())
+    }
+
     fn platforms(&self) -> Platforms {
         if self.all_platforms {
             return Platforms::All;

@@ -5,11 +5,12 @@ use super::environment;
 use super::fetch::{CacheArgs, fill, open_or_create, text};
 use super::install::Install;
 use super::printer::Printer;
+use super::validate::{conclude, prove};
 use crate::discover::{Input, Kind as InputKind, has_crio};
-use crate::emit::{DEFAULT_STORE, Emitted, Kind, Output, Templates, emit};
+use crate::emit::{Emitted, Kind, Output, Templates, emit};
 use crate::fetch::Summary;
-use crate::model::Failure;
-use crate::store::Store;
+use crate::model::{self, Failure, Severity};
+use crate::store::{DEFAULT_PATH, Store};
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
@@ -25,11 +26,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
     /// The store, as a path inside of the root.
-    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_STORE}"))]
+    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_PATH}"))]
     store: String,
     /// Folder with templates that replace the built-in ones of the same name.
     #[arg(long, value_name = "DIR")]
     template_dir: Option<PathBuf>,
+    /// Do not check afterwards that what was embedded starts offline.
+    #[arg(long)]
+    no_validate: bool,
     #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
@@ -44,6 +48,8 @@ struct Report {
     #[serde(flatten)]
     summary: Summary,
     emitted: Vec<String>,
+    /// What `validate` says of it; `None` where it was left out.
+    validation: Option<model::Report>,
 }
 
 /// Runs the verb.
@@ -82,18 +88,29 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
             fill(&resolved, registry.as_ref(), &store, &args.cache, args.set.registry.jobs(), printer).await?;
         outputs.iter().try_for_each(|output| install.put(output))?;
         install.finish()?;
-        Ok::<_, anyhow::Error>(summary)
+        let name = format!("rootfs:{}", args.root.display());
+        let validation = (!args.no_validate).then(|| prove(&root, name, &args.store, &resolved.plan, printer));
+        Ok::<_, anyhow::Error>((summary, validation.transpose()?))
     };
-    let summary = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
+    let (summary, validation) = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
     let emitted = outputs.iter().map(|output| format!("/{}", output.path)).collect();
-    let report = Report { store: args.store.clone(), summary, emitted };
+    let report = Report { store: args.store.clone(), summary, emitted, validation };
     printer.result(&report, |report| {
         let place = format!("{} for {}", report.store, resolved.plan.platforms());
         let written: String = report.emitted.iter().map(|path| format!("  wrote    {path}\n")).collect();
-        text(&report.summary, &place) + &written
+        let proof = report.validation.as_ref().map(|report| proof(report, printer));
+        text(&report.summary, &place) + &written + &proof.unwrap_or_default()
     })?;
+    report.validation.as_ref().map_or(Ok(()), |report| conclude(report, false))?;
     printer.say("next: boot the image; `bootc-embed-import.service` imports the set before MicroShift starts");
     Ok(())
+}
+
+/// The errors and the verdict. Warnings are for `validate`: here the user has just been told of tags.
+fn proof(report: &model::Report, printer: &Printer) -> String {
+    let mut report = report.clone();
+    report.findings.retain(|finding| finding.severity == Severity::Error);
+    format!("\n{}", super::report::text(&report, printer.colours_data()))
 }
 
 /// The built-in templates, and those of the user's folder.

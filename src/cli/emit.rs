@@ -6,9 +6,9 @@ use super::environment;
 use super::fetch::open_or_create;
 use super::install::Install;
 use super::printer::Printer;
-use crate::emit::{Content, DEFAULT_STORE, Kind, Output, emit};
+use crate::emit::{Content, Kind, Output, emit};
 use crate::model::{Failure, Plan};
-use crate::store::{LOCK, lock_missing};
+use crate::store::{DEFAULT_PATH, LOCK, lock_missing};
 use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// Where the store will be in the image.
-    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_STORE}"))]
+    #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_PATH}"))]
     embedded_at: String,
     /// A file, or for what has several files a folder, where they get the paths they have in an image.
     /// [default: standard output]

@@ -2,7 +2,7 @@
 
 use super::printer::Printer;
 use crate::model::{Failure, Kind};
-use crate::{registry, store};
+use crate::{registry, store, target};
 use std::process::ExitCode;
 
 /// Prints an error with its whole chain once, then hints; returns the exit code.
@@ -25,6 +25,8 @@ pub fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
             error.hints()
         } else if let Some(error) = cause.downcast_ref::<store::Error>() {
             error.hints()
+        } else if let Some(error) = cause.downcast_ref::<target::Error>() {
+            error.hints()
         } else {
             Vec::new()
         };
@@ -42,7 +44,7 @@ fn kind(error: &anyhow::Error) -> Kind {
             store::Error::Lock(_) | store::Error::NotAStore | store::Error::Foreign(_) => Some(Kind::Usage),
             _ => None,
         });
-        failure.or(lock)
+        failure.or(lock).or_else(|| cause.downcast_ref::<target::Error>().map(target::Error::kind))
     });
     known.unwrap_or(Kind::Environment)
 }

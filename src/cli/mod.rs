@@ -6,14 +6,18 @@ mod embed;
 mod emit;
 mod environment;
 mod errors;
+mod explain;
 mod fetch;
 mod install;
 mod list;
 mod plan;
 mod printer;
+mod report;
 mod serve;
 mod size;
+mod validate;
 
+use crate::model::Failure;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use printer::Printer;
 use std::ffi::OsString;
@@ -53,6 +57,10 @@ enum Format {
     Text,
     /// For programs; fields are only ever added.
     Json,
+    /// One page that shows everything; of `validate` only.
+    Html,
+    /// For CI systems, JUnit's XML; of `validate` only.
+    Junit,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +75,10 @@ enum Verb {
     Fetch(fetch::Args),
     /// Print or write the files that go with a store.
     Emit(emit::Args),
+    /// Say whether an image, a root or a store will start offline, and why not.
+    Validate(validate::Args),
+    /// Say step by step whether a reference starts without a network on a root, and why not.
+    Explain(explain::Args),
     /// Serve a store or an OCI layout as a read-only registry.
     Serve(serve::Args),
 }
@@ -87,6 +99,10 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         }
     };
     let printer = Printer::new(cli.format, cli.quiet);
+    if matches!(cli.format, Format::Html | Format::Junit) && !matches!(cli.verb, Verb::Validate(_)) {
+        let e = Failure::usage("only `validate` prints this format").hint("use `--format text` or `--format json`");
+        return errors::report(&printer, &e.into());
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(e) => return errors::report(&printer, &anyhow::Error::from(e).context("starting")),
@@ -98,6 +114,8 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Verb::Plan(args) => plan::run(args, &printer).await,
             Verb::Fetch(args) => fetch::run(args, &printer).await,
             Verb::Emit(args) => emit::run(&args, &printer),
+            Verb::Validate(args) => validate::run(args, &printer).await,
+            Verb::Explain(args) => explain::run(&args, &printer),
             Verb::Serve(args) => serve::run(&args, &printer).await,
         }
     });

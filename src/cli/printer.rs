@@ -56,6 +56,17 @@ impl Printer {
         self.format == Format::Json
     }
 
+    /// The format of results.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether results are for a terminal that shows colours.
+    #[expect(clippy::unused_self, reason = "who prints must hold the printer")]
+    pub fn colours_data(&self) -> bool {
+        anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// Prints result data as it is.
     #[expect(clippy::unused_self, reason = "who prints must hold the printer")]
     pub fn data(&self, text: &str) -> Result<()> {

@@ -10,10 +10,8 @@ pub use templates::Templates;
 use crate::model::{Failure, Plan, PlannedImage};
 use anyhow::Result;
 use minijinja::{Value, context};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// Where the store is in an image unless said otherwise.
-pub const DEFAULT_STORE: &str = "usr/lib/bootc-embed";
 /// Where the import script goes, and what it is called.
 const SCRIPT: &str = "usr/libexec/bootc-embed/import";
 /// Where the import unit goes.
@@ -30,7 +28,7 @@ const STATE: &str = "/var/lib/bootc-embed";
 pub enum Kind {
     /// A fragment of a Containerfile that embeds at build time; needs no lock.
     Containerfile,
-    /// The script and the systemd unit that import at boot; needs no lock.
+    /// The script and the systemd unit that import at boot; from a lock it knows the quadlets that wait for it.
     ImportUnit,
     /// A CRI-O drop-in that keeps the images from garbage collection.
     CrioPins,
@@ -103,6 +101,7 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Resu
         version => env!("CARGO_PKG_VERSION"),
         platforms => plan.platforms().to_string(),
         state => STATE,
+        services => quadlet_services(plan),
         images, store, script,
     };
     let render = |name: &str, more: Value| templates.render(name, context! { ..more, ..base.clone() });
@@ -116,7 +115,7 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Resu
         ]),
         Kind::CrioPins => outputs(vec![file(PINS, render("crio-pins.conf", context! {})?)]),
         Kind::Blueprint => {
-            let warnings = blueprint_collisions(plan);
+            let warnings = plan.osbuild_collisions();
             let text = render("blueprint.toml", context! { warnings => warnings.clone() })?;
             Emitted { outputs: vec![file("blueprint.toml", text)], warnings }
         }
@@ -134,35 +133,21 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Resu
     })
 }
 
-fn outputs(outputs: Vec<Output>) -> Emitted {
-    Emitted { outputs, warnings: Vec::new() }
+/// The services of quadlets that name an image of the set: they must wait for the import.
+fn quadlet_services(plan: &Plan) -> Vec<String> {
+    let files = plan.images.iter().flat_map(|image| &image.found_in).map(|origin| origin.file.as_str());
+    let stem = |file: &str| {
+        // Services of users wait for services of users only; a template is no service yet.
+        let name = file.rsplit('/').next().filter(|name| !file.contains("/users/") && !name.contains("@."))?;
+        let stem = name.strip_suffix(".container").or_else(|| name.strip_suffix(".kube"))?;
+        // Goes into a unit, where a space ends a name and `%` begins a specifier.
+        let plain = |c: char| c.is_ascii_alphanumeric() || "@._-".contains(c);
+        (!stem.is_empty() && stem.chars().all(plain)).then(|| format!("{stem}.service"))
+    };
+    let services: BTreeSet<String> = files.filter_map(stem).collect();
+    services.into_iter().collect()
 }
 
-/// The two ways in which osbuild loses or refuses images that stand side by side in a blueprint.
-fn blueprint_collisions(plan: &Plan) -> Vec<String> {
-    let mut configs: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
-    let mut instances: BTreeMap<_, BTreeMap<_, String>> = BTreeMap::new();
-    for image in &plan.images {
-        for instance in &image.instances {
-            configs.entry(&instance.config.digest).or_default().insert(image.reference.to_string());
-            if image.is_index() {
-                let lists = instances.entry(&instance.manifest.digest).or_default();
-                lists.insert(&image.manifest.digest, image.reference.to_string());
-            }
-        }
-    }
-    let names =
-        |names: Vec<&String>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
-    let one_config = configs.values().filter(|set| set.len() > 1).map(|set| {
-        format!("{} have one image config; osbuild keeps only one of their names", names(set.iter().collect()))
-    });
-    let one_instance = instances.values().filter(|lists| lists.len() > 1).map(|lists| {
-        format!(
-            "the indexes of {} hold the same instance; osbuild refuses to build with both",
-            names(lists.values().collect())
-        )
-    });
-    let mut warnings: Vec<String> = one_instance.chain(one_config).collect();
-    warnings.dedup();
-    warnings
+fn outputs(outputs: Vec<Output>) -> Emitted {
+    Emitted { outputs, warnings: Vec::new() }
 }

@@ -4,6 +4,7 @@ pub mod choice;
 pub mod crio;
 pub mod digest;
 pub mod failure;
+pub mod finding;
 pub mod manifest;
 pub mod plan;
 pub mod platform;
@@ -15,6 +16,7 @@ pub mod unit;
 
 pub use digest::{Digest, Hasher};
 pub use failure::{Failure, Kind};
+pub use finding::{Finding, Report, Severity};
 pub use manifest::{Descriptor, Manifest, RawManifest};
 pub use plan::{Instance, Plan, PlannedImage};
 pub use platform::{Platform, Platforms};

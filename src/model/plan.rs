@@ -7,7 +7,7 @@ use super::platform::{Platform, Platforms};
 use super::reference::Reference;
 use super::release::Origin;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the lock format that this program writes and reads.
 pub const LOCK_VERSION: u32 = 1;
@@ -136,6 +136,35 @@ impl Plan {
     pub fn size(&self) -> u64 {
         // Sizes are a registry's word until the blobs are there; a sum of lies must not wrap around.
         self.content().values().fold(0, |sum, d| sum.saturating_add(d.size))
+    }
+
+    /// The two ways in which osbuild loses or refuses images that stand side by side in a blueprint.
+    pub fn osbuild_collisions(&self) -> Vec<String> {
+        let mut configs: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        let mut instances: BTreeMap<_, BTreeMap<_, String>> = BTreeMap::new();
+        for image in &self.images {
+            for instance in &image.instances {
+                configs.entry(&instance.config.digest).or_default().insert(image.reference.to_string());
+                if image.is_index() {
+                    let lists = instances.entry(&instance.manifest.digest).or_default();
+                    lists.insert(&image.manifest.digest, image.reference.to_string());
+                }
+            }
+        }
+        let names =
+            |names: Vec<&String>| names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+        let one_config = configs.values().filter(|set| set.len() > 1).map(|set| {
+            format!("{} have one image config; osbuild keeps only one of their names", names(set.iter().collect()))
+        });
+        let one_instance = instances.values().filter(|lists| lists.len() > 1).map(|lists| {
+            format!(
+                "the indexes of {} hold the same instance; osbuild refuses to build with both",
+                names(lists.values().collect())
+            )
+        });
+        let mut warnings: Vec<String> = one_instance.chain(one_config).collect();
+        warnings.dedup();
+        warnings
     }
 
     /// The alias map of this set.

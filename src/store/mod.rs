@@ -22,14 +22,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// Where the store is in an image unless said otherwise, below its root.
+pub const DEFAULT_PATH: &str = "usr/lib/bootc-embed";
 /// The lock.
 pub const LOCK: &str = "embed.lock.json";
 /// The alias map.
 pub const ALIASES: &str = "digest-aliases.json";
 /// `<reference>,<key>` a line, as MicroShift's documented copy script reads it.
 pub const IMAGE_LIST: &str = "image-list.txt";
-const OCI_LAYOUT: &str = "oci-layout";
-const OCI_INDEX: &str = "index.json";
+/// The marker of an OCI layout.
+pub const OCI_LAYOUT: &str = "oci-layout";
+/// The images of the OCI layout.
+pub const OCI_INDEX: &str = "index.json";
 
 /// The most bytes that a lock is read of.
 pub const MAX_LOCK_SIZE: u64 = 256 * 1024 * 1024;

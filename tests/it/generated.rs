@@ -8,9 +8,10 @@ use bootc_embed::discover::{Input, discover};
 use bootc_embed::emit::{Content, Kind, Templates, emit};
 use bootc_embed::model::plan::AliasMap;
 use bootc_embed::model::progress::Silent;
-use bootc_embed::model::{Plan, Platforms};
+use bootc_embed::model::{Plan, Platforms, Report, Severity};
 use bootc_embed::resolve::resolve;
 use bootc_embed::store::lock_text;
+use bootc_embed::validate::{CHECKS, Explanation};
 use clap_complete::Shell;
 use schemars::schema_for;
 use std::collections::BTreeMap;
@@ -77,10 +78,27 @@ fn json_schemas() {
         ("digest-aliases.schema.json", schema_for!(AliasMap)),
         ("list.schema.json", schema_for!(ListReport)),
         ("plan.schema.json", schema_for!(PlanReport)),
+        ("validate.schema.json", schema_for!(Report)),
+        ("explain.schema.json", schema_for!(Explanation)),
     ];
     let text = |schema| serde_json::to_string_pretty(schema).expect("a schema is JSON") + "\n";
     let files = schemas.iter().map(|(name, schema)| ((*name).to_owned(), text(schema).into_bytes()));
     check("docs/schema", &files.collect());
+}
+
+#[test]
+fn checks() {
+    let mut text = "# The checks of `bootc-embed validate`\n\nIn the order they are made; `--skip NAME` and `--only NAME` choose. \
+                    An error means that the target does not\nstart offline or must not be shipped; `--fatal-warnings` makes \
+                    warnings errors. *Proof* marks checks without which no\nreference counts as proven.\n\n\
+                    | check | severity | what must be so | |\n|---|---|---|---|\n"
+        .to_owned();
+    for check in CHECKS {
+        let severity = if check.severity == Severity::Error { "error" } else { "warning" };
+        let proof = if check.proves { "proof" } else { "" };
+        text += &format!("| `{}` | {severity} | {} | {proof} |\n", check.name, check.description);
+    }
+    check("docs/checks", &BTreeMap::from([("README.md".to_owned(), text.into_bytes())]));
 }
 
 /// The images of `examples/`: uncompressed layers, so that no library's next version changes a digest.

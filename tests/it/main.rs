@@ -15,3 +15,4 @@ mod generated;
 mod layering;
 mod pipeline;
 mod support;
+mod validate;

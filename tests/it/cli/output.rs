@@ -95,6 +95,10 @@ fn embed_into_a_root_with_and_without_crio() {
       wrote    /usr/lib/systemd/system/bootc-embed-import.service
       wrote    /usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service
       wrote    /etc/crio/crio.conf.d/50-bootc-embed.conf
+
+    PROVEN: rootfs:with for linux/amd64; 2 images, 61.0 KiB
+    checks: 18 passed, 0 failed, 1 warned, 0 could not be made, 11 left out
+    2 references, 2 proven offline, 0 not
     ");
     let root = rig.folder.path().join("with");
     let link = fs::read_link(root.join("usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service"));
@@ -109,6 +113,19 @@ fn embed_into_a_root_with_and_without_crio() {
         serde_json::from_slice(&rig.run(&["embed", "--root", "without", "--format", "json"]).success().output).unwrap();
     assert_eq!((report["images"].as_u64(), report["emitted"].as_array().unwrap().len()), (Some(2), 3));
     assert!(!rig.folder.path().join("without/etc").exists(), "a root without CRI-O gets no pins");
+    assert_eq!(report["validation"]["summary"]["proven"], 2, "{report}");
+
+    // Without the proof nothing is said of it; with it, what is broken ends the run.
+    let plain = rig.run(&["embed", "--root", "plain", "--no-validate"]).success().text();
+    assert!(!plain.contains("PROVEN"), "{plain}");
+    fs::create_dir_all(rig.folder.path().join("system/usr/lib")).unwrap();
+    fs::write(rig.folder.path().join("system/usr/lib/os-release"), "ID=test\n").unwrap();
+    let broken = rig.run(&["embed", "--root", "system"]).fails_with(1).says("NOT PROVEN: 2 errors").text();
+    for words in
+        ["import-tools: /usr/bin/skopeo", "import-policy: /etc/containers/policy.json", "2 references, 0 proven"]
+    {
+        assert!(broken.contains(words), "no `{words}` in\n{broken}");
+    }
 }
 
 #[test]

@@ -34,6 +34,13 @@ fn container_builds_embed_the_set() {
     for name in ["example", "fragment"] {
         let root = mount(&storage, name);
         assert!(root.join("usr/share/microshift/release").is_dir(), "{name}: the base image is not below");
+        let report = fs::read_to_string(root.join("usr/share/bootc-embed/report.json")).expect("the report is shipped");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("the report is JSON");
+        assert_eq!(
+            (&report["summary"]["references"], &report["summary"]["proven"]),
+            (&6.into(), &6.into()),
+            "{report:#}"
+        );
         let machine = Machine::boot(&root);
         let imported = machine.import(&[]).success();
         assert!(imported.text().contains("6 imported, 0 already present, 0 failed"), "{name}: {imported}");
@@ -72,16 +79,23 @@ fn foreign_image_is_built_natively() {
 }
 
 /// The emitted fragment behind the stage that it asks for.
-fn fragment(workbench: &Workbench, base: &str) -> String {
+pub(super) fn fragment(workbench: &Workbench, base: &str) -> String {
     let emitted = run(workbench.tool().args(["emit", "containerfile"])).success().text();
     format!("FROM {base} AS target\n{emitted}")
 }
 
 /// A system that names images and has none.
-fn push_base(set: &Set, registry: &DockerRegistry) -> String {
+pub(super) fn push_base(set: &Set, registry: &DockerRegistry) -> String {
     let release_info = format!("usr/share/microshift/release/{}", set.release_info_name());
     let text = set.release_info(registry.host());
-    let files: [(&str, &[u8]); 2] = [(&release_info, text.as_bytes()), ("etc/crio/crio.conf.d/10-example.conf", b"")];
+    // What the proof asks for: a system, the program that imports, and a policy that lets it.
+    let files: [(&str, &[u8]); 5] = [
+        (&release_info, text.as_bytes()),
+        ("etc/crio/crio.conf.d/10-example.conf", b""),
+        ("usr/lib/os-release", b"ID=test\n"),
+        ("usr/bin/skopeo", b"#!/bin/sh\n"),
+        ("etc/containers/policy.json", br#"{"default":[{"type":"insecureAcceptAnything"}]}"#),
+    ];
     let image = Image::new(set.platform).layer(&busybox::layer(set.platform));
     let image = image.layer(&Layer::new(&files, Compression::Gzip)).command(&["/bin/sh"]).build();
     let name = format!("team/base-{}", set.platform.replace('/', "-"));
@@ -91,7 +105,7 @@ fn push_base(set: &Set, registry: &DockerRegistry) -> String {
 }
 
 /// The program under test with the libraries that it is linked to, on top of the base image.
-fn make_tool_image(workbench: &Workbench, storage: &Storage, base: &str) {
+pub(super) fn make_tool_image(workbench: &Workbench, storage: &Storage, base: &str) {
     let folder = workbench.folder("tool");
     let program = env!("CARGO_BIN_EXE_bootc-embed");
     let copy = |from: &str, to: &str| {
@@ -114,7 +128,7 @@ fn make_tool_image(workbench: &Workbench, storage: &Storage, base: &str) {
 }
 
 /// Builds a Containerfile as users do, but for the images that it begins with.
-fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base: &str, words: &[&str]) {
+pub(super) fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base: &str, words: &[&str]) {
     let folder = workbench.folder(name);
     fs::write(folder.join("Containerfile"), text).expect("write the Containerfile");
     let mut buildah = storage.buildah();
@@ -131,7 +145,7 @@ fn build(workbench: &Workbench, storage: &Storage, name: &str, text: &str, base:
 }
 
 /// The file system of an image.
-fn mount(storage: &Storage, image: &str) -> PathBuf {
+pub(super) fn mount(storage: &Storage, image: &str) -> PathBuf {
     let container = run(storage.buildah().args(["from", "--pull-never", image])).success();
     let mounted = run(storage.buildah().args(["mount", container.text().trim()])).success();
     PathBuf::from(mounted.text().trim())

@@ -16,6 +16,7 @@ mod serve;
 mod set;
 mod targets;
 mod transports;
+mod validate;
 
 use crate::support::command::{Finished, program, run};
 use crate::support::docker_registry::DockerRegistry;
@@ -57,6 +58,13 @@ impl Workbench {
     /// The program under test.
     fn tool(&self) -> Command {
         let mut tool = bootc_embed(&self.path("home"));
+        tool.env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"));
+        tool
+    }
+
+    /// The program under test, with the images of a storage.
+    fn tool_on(&self, storage: &Storage) -> Command {
+        let mut tool = storage.command(env!("CARGO_BIN_EXE_bootc-embed"));
         tool.env("CONTAINERS_REGISTRIES_CONF", self.path("registries.conf"));
         tool
     }
@@ -103,6 +111,11 @@ impl Machine {
     fn boot(root: &Path) -> Self {
         let state = tempfile::tempdir().expect("make a state directory");
         Self { root: root.to_owned(), storage: Storage::new(), state }
+    }
+
+    /// Gives the machine the policy of a root.
+    fn obey_policy_of(&self, root: &Path) {
+        self.storage.set_policy(&root.join("etc/containers/policy.json"));
     }
 
     /// Runs the import script, as its unit would at boot.

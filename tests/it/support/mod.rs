@@ -1,5 +1,6 @@
 //! What tests are made of: content, real programs, and ways to look at results.
 
+pub mod browser;
 pub mod busybox;
 pub mod command;
 pub mod docker_registry;

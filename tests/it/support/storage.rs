@@ -2,6 +2,7 @@
 
 use super::command::{Finished, program, run};
 use super::fixture;
+use base64::Engine as _;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,14 @@ impl Storage {
         command
     }
 
+    /// Copies a policy to where programs here look for theirs.
+    ///
+    /// # Panics
+    /// If it cannot be copied.
+    pub fn set_policy(&self, policy: &Path) {
+        fs::copy(policy, self.path("home/.config/containers/policy.json")).expect("a policy can be copied");
+    }
+
     /// skopeo.
     pub fn skopeo(&self) -> Command {
         self.command("skopeo")
@@ -96,20 +105,28 @@ impl Storage {
     /// # Panics
     /// If podman fails.
     pub fn image_names(&self) -> Vec<String> {
-        let listed = run(self.podman().args(["images", "--all", "--format", "json"])).success();
+        self.list_names().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same, or what podman says instead: one image that it cannot read is enough.
+    fn list_names(&self) -> Result<Vec<String>, String> {
+        let listed = run(self.podman().args(["images", "--all", "--format", "json"]));
+        if listed.code != Some(0) {
+            return Err(format!("podman cannot list the images\n{listed}"));
+        }
         let images: Value = serde_json::from_slice(&listed.output).unwrap_or_default();
         let names = images.as_array().into_iter().flatten().filter_map(|image| image["Names"].as_array()).flatten();
         let mut names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
         names.sort();
         // podman lists an image once for each of its names.
         names.dedup();
-        names
+        Ok(names)
     }
 
     /// Whether a workload that names `reference` finds the image of `digest` here, and under that very name.
     /// The error says what is missing.
     pub fn resolves(&self, reference: &str, digest: &str) -> Result<(), String> {
-        let names = self.image_names();
+        let names = self.list_names()?;
         if !names.iter().any(|name| name == reference) {
             return Err(format!("no image is named {reference}; there are {names:#?}"));
         }
@@ -146,6 +163,17 @@ impl Storage {
     /// The folder with its images and layers.
     pub fn graph(&self) -> PathBuf {
         self.path("graph")
+    }
+
+    /// The file in which an image keeps what it has under a key: a manifest, for example.
+    ///
+    /// # Panics
+    /// If no image has it.
+    pub fn big_data(&self, key: &str) -> PathBuf {
+        let name = format!("={}", base64::engine::general_purpose::STANDARD.encode(key));
+        let images = fs::read_dir(self.path(&format!("graph/{DRIVER}-images"))).expect("there are images");
+        let mut files = images.map(|image| image.expect("an image").path().join(&name));
+        files.find(|path| path.is_file()).unwrap_or_else(|| panic!("no image has {key}"))
     }
 
     /// What names an image here to a program that has another storage by default: what stands between
