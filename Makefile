@@ -1,5 +1,5 @@
 # What contributors and CI run. `make test` sets up what it needs.
-.PHONY: test setup check docs deny
+.PHONY: test setup check docs deny fuzz
 
 # All tests, end to end ones too, with the real docker-registry, skopeo, podman, buildah and rpmbuild.
 test: setup
@@ -23,3 +23,15 @@ docs:
 # Advisories, licences, bans; needs cargo-deny and the network.
 deny:
 	cargo deny --locked check
+
+# Every fuzz target for FUZZ_SECONDS; a finding ends it and is left in fuzz/artifacts. Without a
+# sanitizer: sanitizers need a nightly toolchain, and would look for what code without `unsafe` does
+# not do. What is looked for are panics, endless loops and too much memory.
+FUZZ_SECONDS ?= 60
+fuzz:
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	set -e; for target in $$(cargo fuzz list); do \
+		mkdir -p fuzz/corpus/$$target fuzz/corpus-seed/$$target; \
+		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/corpus-seed/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10; \
+	done
