@@ -2,7 +2,7 @@
 
 use super::Format;
 use super::size::{images, show};
-use crate::model::finding::Outcome;
+use crate::model::finding::{Outcome, Scope};
 use crate::model::{Failure, Finding, Platforms, Report, Severity};
 use anyhow::{Context as _, Result};
 use minijinja::value::Serde;
@@ -51,6 +51,7 @@ fn template(name: &'static str, text: &'static str, report: &Report) -> Result<S
         report => Value::from(Serde(report)),
         program => env!("CARGO_PKG_VERSION"),
         headline => headline(report),
+        is_proven => headline(report).ends_with("PROVEN") && headline(report) != "NOT PROVEN",
         platforms => platforms(report),
         sum => sum(report),
         largest, errors,
@@ -81,6 +82,8 @@ pub fn headline(report: &Report) -> &'static str {
         "NOT PROVEN"
     } else if could_not || report.summary.unknown > 0 {
         "NOT FULLY CHECKED"
+    } else if report.scope == Scope::Store {
+        "STORE PROVEN"
     } else {
         "PROVEN"
     }
@@ -177,6 +180,7 @@ mod tests {
         Report {
             version: REPORT_VERSION,
             target: "rootfs:/x".into(),
+            scope: Scope::System,
             platforms: Vec::new(),
             summary: Summary { references: 1, proven: 0, failed: 1, unknown: 0 },
             size: 0,

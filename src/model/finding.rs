@@ -135,6 +135,16 @@ pub struct Summary {
     pub unknown: usize,
 }
 
+/// How much of a device was there to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The images and the system that starts them.
+    System,
+    /// The images alone: what imports them was not looked at.
+    Store,
+}
+
 /// What `validate` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -143,6 +153,8 @@ pub struct Report {
     pub version: u32,
     /// What was looked at.
     pub target: String,
+    /// How much of a device it is.
+    pub scope: Scope,
     /// The platforms that the set must serve; empty where all.
     pub platforms: Vec<Platform>,
     /// References by verdict.

@@ -3,7 +3,7 @@
 use super::facts::{Facts, Subject};
 use super::{CHECKS, CannotCheck, Check, Needs};
 use crate::model::finding::{
-    CheckResult, EmbeddedImage, EmbeddedLayer, Outcome, REPORT_VERSION, ReferenceResult, Summary, Verdict,
+    CheckResult, EmbeddedImage, EmbeddedLayer, Outcome, REPORT_VERSION, ReferenceResult, Scope, Summary, Verdict,
 };
 use crate::model::{Digest, Finding, Origin, Reference, Report, Severity};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,7 @@ pub fn run(subject: &Subject<'_>, wanted: impl Fn(&Check) -> bool) -> Report {
     Report {
         version: REPORT_VERSION,
         target: subject.name.clone(),
+        scope: if subject.is_system { Scope::System } else { Scope::Store },
         platforms: subject.platforms.chosen().to_vec(),
         summary,
         size: facts.files().values().sum(),

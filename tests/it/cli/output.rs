@@ -96,7 +96,7 @@ fn embed_into_a_root_with_and_without_crio() {
       wrote    /usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service
       wrote    /etc/crio/crio.conf.d/50-bootc-embed.conf
 
-    PROVEN: rootfs:with for linux/amd64; 2 images, 61.0 KiB
+    STORE PROVEN: rootfs:with for linux/amd64; 2 images, 61.0 KiB
     checks: 18 passed, 0 failed, 1 warned, 0 could not be made, 11 left out
     2 references, 2 proven offline, 0 not
     ");
