@@ -10,11 +10,13 @@ test: setup
 setup:
 	tests/setup.sh
 
-# Format, lints, documentation. Generated documents are checked by a test.
+# Format, lints, documentation, and that the fuzz targets still build. Generated documents are checked by a test.
 check:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
 # Writes man pages, completions, JSON schemas and the outputs of examples/ anew.
 docs:
