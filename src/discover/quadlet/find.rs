@@ -2,6 +2,7 @@
 
 use crate::discover::walk::{Entry, walk};
 use crate::model::Tree;
+use crate::model::tree::NodeKind;
 use crate::model::unit::{Unit, drop_in_folders, parse};
 use std::collections::BTreeMap;
 
@@ -40,9 +41,17 @@ impl Units {
     /// Finds units; those in earlier folders hide those of the same name in later ones.
     pub fn new(tree: &Tree, dirs: &[&str]) -> Self {
         let mut units = Self::default();
-        let mut files: BTreeMap<(String, String), (String, &[u8])> = BTreeMap::new();
+        // `None` where a link to /dev/null takes a unit of a later folder away.
+        let mut files: BTreeMap<(String, String), Option<(String, &[u8])>> = BTreeMap::new();
         let mut drop_ins: BTreeMap<(String, String), BTreeMap<String, &[u8]>> = BTreeMap::new();
         for dir in dirs {
+            let links =
+                tree.below(dir).filter(|(_, node)| matches!(&node.kind, NodeKind::Link(to) if to == "/dev/null"));
+            for (path, _) in links {
+                let below = path.strip_prefix(dir).unwrap_or(path).trim_start_matches('/');
+                let name = below.rsplit('/').next().unwrap_or(below);
+                files.entry((namespace(below), name.to_owned())).or_insert(None);
+            }
             for Entry { path, bytes } in walk(tree, dir) {
                 let below = path.strip_prefix(dir).unwrap_or(&path).trim_start_matches('/');
                 let (folder, name) = below.rsplit_once('/').unwrap_or(("", below));
@@ -61,11 +70,12 @@ impl Units {
                     of.entry(name.to_owned()).or_insert(bytes);
                 } else {
                     let name = name.to_owned();
-                    files.entry((namespace, name)).or_insert_with(|| (path.clone(), bytes));
+                    files.entry((namespace, name)).or_insert_with(|| Some((path.clone(), bytes)));
                 }
             }
         }
-        for ((namespace, name), (path, bytes)) in files {
+        for ((namespace, name), file) in files {
+            let Some((path, bytes)) = file else { continue };
             let mut unit = parse(bytes);
             // The same file in a folder that is more to the point counts alone.
             let mut own: BTreeMap<&str, &[u8]> = BTreeMap::new();

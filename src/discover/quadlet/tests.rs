@@ -32,6 +32,16 @@ fn discover(files: &[(&str, &str)]) -> Release {
 }
 
 #[test]
+fn a_link_to_dev_null_takes_a_unit_away() {
+    let release = discover(&[
+        ("ETC/app.container", "-> /dev/null"),
+        ("USR/app.container", "[Container]\nImage=quay.io/a/app:v1\n"),
+        ("USR/other.container", "[Container]\nImage=quay.io/a/other:v1\n"),
+    ]);
+    assert_eq!(names(&release), ["quay.io/a/other:v1 /USR/other.container: [Container] Image"]);
+}
+
+#[test]
 fn units_of_every_kind() {
     let release = discover(&[
         ("ETC/app.container", "[Container]\nImage=quay.io/a/app:v1\nMount=type=image,src=quay.io/a/mount:v1,dst=/m\n"),
