@@ -60,7 +60,7 @@ fn text(explanation: &Explanation, coloured: bool) -> String {
         };
         let detail: String = step.detail.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{word}  {:16} {detail}", step.name);
+        let _ = writeln!(text, "{word}  {:17} {detail}", step.name);
     }
     let verdict = match &explanation.because {
         None => "resolves offline".to_owned(),

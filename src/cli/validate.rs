@@ -9,7 +9,7 @@ use crate::emit::{Content, Kind, Templates, emit};
 use crate::model::finding::Outcome;
 use crate::model::plan::LOCK_VERSION;
 use crate::model::{Failure, Finding, Plan, Platform, Platforms, Release, Report, Severity, Tree};
-use crate::store::{IMAGE_LIST, LOCK, parse_lock};
+use crate::store::{IMAGE_LIST, LOCK, lock_missing, parse_lock};
 use crate::target::docker_archive::DockerArchive;
 use crate::target::image::{self, Source};
 use crate::target::layout::Layout;
@@ -139,7 +139,11 @@ async fn validate(args: &Args, target: &Target, printer: &Printer) -> Result<Rep
         }
         Target::Store(path) => {
             tree = folder::read(&open(path)?, &Wanted::default().place("", Keep::Blob), printer)?;
-            Judged::store(&tree, "", given)
+            let judged = Judged::store(&tree, "", given);
+            if judged.required.components.is_empty() && args.inputs.is_empty() {
+                return Err(lock_missing(path));
+            }
+            judged
         }
         _ => {
             let (read, own) = read_system(args, target, printer).await?;

@@ -91,6 +91,7 @@ impl Error {
             Error::Damaged { .. } => {
                 vec!["no device can unpack this image; build, save or push it again".to_owned()]
             }
+            Error::Malformed(_) => vec!["check that it is this kind of target; if it is, make it again".to_owned()],
             _ => Vec::new(),
         }
     }

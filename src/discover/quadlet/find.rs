@@ -15,6 +15,9 @@ pub fn extension(name: &str) -> Option<&'static str> {
     EXTENSIONS.into_iter().find(|known| *known == extension && !stem.is_empty() && !stem.ends_with('/'))
 }
 
+/// Namespace and name.
+type Key = (String, String);
+
 /// A unit and where it is.
 #[derive(Debug, Clone)]
 pub struct Named {
@@ -34,7 +37,7 @@ pub struct Units {
     /// Files that were too large.
     pub unread: Vec<String>,
     /// What `Image=` says in image units, by namespace and name.
-    images: BTreeMap<(String, String), String>,
+    images: BTreeMap<Key, String>,
 }
 
 impl Units {
@@ -42,8 +45,8 @@ impl Units {
     pub fn new(tree: &Tree, dirs: &[&str]) -> Self {
         let mut units = Self::default();
         // `None` where a link to /dev/null takes a unit of a later folder away.
-        let mut files: BTreeMap<(String, String), Option<(String, &[u8])>> = BTreeMap::new();
-        let mut drop_ins: BTreeMap<(String, String), BTreeMap<String, &[u8]>> = BTreeMap::new();
+        let mut files: BTreeMap<Key, Option<(String, &[u8])>> = BTreeMap::new();
+        let mut drop_ins: BTreeMap<Key, BTreeMap<String, &[u8]>> = BTreeMap::new();
         for dir in dirs {
             let links =
                 tree.below(dir).filter(|(_, node)| matches!(&node.kind, NodeKind::Link(to) if to == "/dev/null"));

@@ -3,6 +3,7 @@
 mod explain;
 mod mutations;
 mod reports;
+mod targets;
 
 use crate::support::command::{Finished, run};
 use crate::support::fixture::{Blob, Compression, Format, Image, Index, Instance, Layer, Repository, Spelling};
