@@ -1,6 +1,7 @@
 //! A good root, broken in one way at a time: each must yield exactly the finding that is named for it.
 
 use super::{Good, PLATFORM, Root, found, report};
+use bootc_embed::validate::CHECKS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -212,6 +213,10 @@ const MUTATIONS: &[Mutation] = &[
     ("an image that bootc binds", "bound-images", |g, r| {
         r.write("usr/lib/bootc/bound-images.d/x.image", &format!("[Image]\nImage={}\n", g.reference("agent")));
     }, NONE),
+    ("a tag", "tags", |_, r| workload(r, &pod("quay.io/site/app:v1", "")), &["--only", "tags"]),
+    ("two images with one config", "osbuild-names", |g, r| {
+        r.edit(&r.at(LOCK), g.member("pod").native.config.hex(), g.member("webhook").native.config.hex());
+    }, &["--only", "osbuild-names"]),
     // The system around it.
     ("another MicroShift", "release-fits", |g, r| r.edit(&r.at("etc/crio/crio.conf.d/10-microshift.conf"), &g.reference("pod"), &g.reference("webhook")), NONE),
     ("no import unit", "import-unit", |_, r| { r.remove(&r.at(UNIT)); r.remove(&r.at(WANTS)); }, NONE),
@@ -344,6 +349,9 @@ fn a_good_root_yields_nothing_and_every_way_to_break_it_its_own_finding() {
     let all = MUTATIONS.iter().map(|(name, ..)| *name).collect::<BTreeSet<_>>();
     assert_eq!(all.len(), MUTATIONS.len(), "two mutations have one name");
     assert!(MUTATIONS.len() >= 40);
+    let checked: BTreeSet<&str> = MUTATIONS.iter().map(|(_, check, ..)| *check).collect();
+    let unchecked = CHECKS.iter().map(|check| check.name).filter(|name| !checked.contains(name));
+    assert_eq!(unchecked.collect::<Vec<_>>(), ["workloads-readable"], "which ends otherwise, and has its own test");
 
     let proven = good.copy().validate(&["--format", "json", "--fatal-warnings"]).success();
     let json = report(&proven);
