@@ -107,25 +107,41 @@ pub fn unit(facts: &Facts<'_>) -> Problems {
             Some((_, node)) if node.mode & 0o111 == 0 => format!("`{script}` is not executable"),
             Some((_, node)) => {
                 let text = node.file().and_then(|file| file.bytes.as_deref()).map(String::from_utf8_lossy);
-                match text {
-                    Some(text) if !text.starts_with("#!") || !imports_from(&importer.unit, &text, &set.shown()) => {
-                        format!("`{script}` does not copy the images of this store into containers-storage")
-                    }
-                    Some(text)
-                        if importer.unit.name == OWN_UNIT && !facts.subject.scripts.iter().any(|own| *own == text) =>
-                    {
-                        let message =
-                            format!("`{script}` is not what this version writes: what it does was not checked");
+                match judge_script(facts, &importer.unit, set, text.as_deref()) {
+                    Judged::Imports => continue,
+                    Judged::Unknown(why) => {
+                        let message = format!("`{script}` {why}: what it does was not checked");
                         problems.push(Problem::new(set.shown(), message).hint(EMIT).warning());
                         continue;
                     }
-                    _ => continue,
+                    Judged::Else => {
+                        format!("`{script}` does not copy the images of this store into containers-storage")
+                    }
                 }
             }
         };
         problems.push(Problem::new(set.shown(), message).hint(EMIT).stops(names(set)));
     }
     Ok(problems)
+}
+
+/// What can be told of a script.
+enum Judged {
+    Imports,
+    Unknown(&'static str),
+    Else,
+}
+
+fn judge_script(facts: &Facts<'_>, unit: &Unit, set: &Set, text: Option<&str>) -> Judged {
+    let is_own = unit.name == OWN_UNIT;
+    match text {
+        None => Judged::Unknown("cannot be read"),
+        Some(text) if is_own && facts.subject.scripts.iter().any(|own| own == text) => Judged::Imports,
+        Some(text) if !is_own && !text.starts_with("#!") => Judged::Unknown("is no script"),
+        Some(text) if !text.starts_with("#!") || !imports_from(unit, text, &set.shown()) => Judged::Else,
+        Some(_) if is_own => Judged::Unknown("is not what this version writes"),
+        Some(_) => Judged::Imports,
+    }
 }
 
 /// The unit is started.
