@@ -129,14 +129,19 @@ impl Reader<'_> {
     /// the secrets of a build, is not part of it.
     fn everything(&mut self, dir: &Dir, path: &str, wanted: &Wanted) -> Result<(), Error> {
         require_depth(path)?;
-        // What this user may not look into is no place for checks either.
-        let Ok(entries) = dir.entries() else { return Ok(()) };
-        for entry in entries.filter_map(Result::ok) {
+        let entries = match dir.entries() {
+            Ok(entries) => entries,
+            Err(e) => return self.denied(path, e),
+        };
+        for entry in entries {
+            let entry = entry.map_err(io_error(path))?;
             let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else { continue };
             let path = below_path(path, &name.to_string_lossy());
             if kind.is_dir() && !is_mounted(dir, &name) {
-                let Ok(below) = dir.open_dir(&name) else { continue };
-                self.everything(&below, &path, wanted)?;
+                match dir.open_dir(&name) {
+                    Ok(below) => self.everything(&below, &path, wanted)?,
+                    Err(e) => self.denied(&path, e)?,
+                }
             } else if kind.is_file()
                 && self.tree.get(&path).is_none()
                 && wanted.keep(&path).is_some()
