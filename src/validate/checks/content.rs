@@ -4,7 +4,7 @@ use super::{Problems, merge};
 use crate::model::Reference;
 use crate::model::tree::NodeKind;
 use crate::store::{ALIASES, IMAGE_LIST, LOCK, OCI_INDEX, OCI_LAYOUT};
-use crate::validate::embedded::{Set, named_digest};
+use crate::validate::embedded::{MAPPING, Set, named_digest};
 use crate::validate::view::Aspect;
 use crate::validate::{Facts, Problem};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,11 +75,7 @@ fn unused_files(facts: &Facts<'_>, set: &Set, at: usize) -> Option<Problem> {
     if !set.problems.is_empty() || (set.lock.is_none() && views.iter().any(|view| !view.is_whole())) {
         return None;
     }
-    let (root, _) = if set.place.is_empty() {
-        (String::new(), None)
-    } else {
-        tree.resolve(&set.place).map(|(path, _)| (path, Some(())))?
-    };
+    let root = if set.place.is_empty() { String::new() } else { tree.resolve(&set.place)?.0 };
     let below = |name: &str| if root.is_empty() { name.to_owned() } else { format!("{root}/{name}") };
     let needed = facts.files();
     let locked =
@@ -101,7 +97,7 @@ fn unused_files(facts: &Facts<'_>, set: &Set, at: usize) -> Option<Problem> {
                 let is_known = is_locked && path.starts_with(&pool);
                 !node.is_dir() && !is_known
             }
-            LOCK | ALIASES | IMAGE_LIST | OCI_LAYOUT | OCI_INDEX | "mapping.txt" => false,
+            LOCK | ALIASES | IMAGE_LIST | OCI_LAYOUT | OCI_INDEX | MAPPING => false,
             first if folders.contains(first) => false,
             // A folder beside a list may be a containers-storage of its own; only what looks like a view counts.
             _ => !node.is_dir() && (is_folder_of_view || set.has_lock),

@@ -10,15 +10,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// A root with a set, whose registry is gone.
-struct Embedded {
-    set: Set,
-    host: String,
-    workbench: Workbench,
-    root: PathBuf,
+pub(super) struct Embedded {
+    pub set: Set,
+    pub host: String,
+    pub workbench: Workbench,
+    pub root: PathBuf,
 }
 
 impl Embedded {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let set = Set::new(busybox::native());
         let registry = registry_with(&set);
         let host = registry.host().to_owned();

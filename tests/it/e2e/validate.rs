@@ -1,6 +1,7 @@
 //! The verdict against what really happens: images that buildah builds, podman without a registry.
 
 use super::containerfile::{build, fragment, make_tool_image, mount, push_base};
+use super::import::Embedded;
 use super::set::{Member, Set};
 use super::{Machine, Workbench, registry_with};
 use crate::support::busybox;
@@ -183,12 +184,7 @@ fn verdicts_are_what_podman_finds() {
 /// A device's storage is judged from its files, and podman agrees, whole and broken.
 #[test]
 fn a_storage_that_was_filled_is_judged_from_its_files() {
-    let set = Set::new(busybox::native());
-    let registry = registry_with(&set);
-    let host = registry.host().to_owned();
-    let workbench = Workbench::new();
-    let root = workbench.embed(&set, &registry, &[]);
-    registry.stop();
+    let Embedded { set, host, workbench, root } = Embedded::new();
     let store = root.join("usr/lib/bootc-embed");
     let broken: [StorageCase; 5] = [
         ("nothing", &[], |_, _| ()),
