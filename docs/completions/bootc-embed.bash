@@ -553,7 +553,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__validate)
-            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --report --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -572,6 +572,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --max-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --template-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -183,6 +183,7 @@ pinned-images\t''
 updated-with-system\t''
 no-secrets\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l max-size -d 'Fail if the embedded images are larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l template-dir -d 'Folder with the templates that the import script was made with, where it is not the built-in one' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l report -d 'Write the report to a file too; its name decides the format: .html, .xml (JUnit), .json, .txt' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r

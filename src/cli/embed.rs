@@ -89,7 +89,8 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
         outputs.iter().try_for_each(|output| install.put(output))?;
         install.finish()?;
         let name = format!("rootfs:{}", args.root.display());
-        let validation = (!args.no_validate).then(|| prove(&root, name, &args.store, &resolved.plan, printer));
+        let validation =
+            (!args.no_validate).then(|| prove(&root, name, &args.store, &resolved.plan, &templates, printer));
         Ok::<_, anyhow::Error>((summary, validation.transpose()?))
     };
     let (summary, validation) = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;

@@ -1,6 +1,7 @@
 //! `explain`: what a runtime on a root would do with a reference.
 
 use super::args::PlatformArgs;
+use super::embed::templates;
 use super::printer::Printer;
 use super::validate::{Judged, open, read_root};
 use crate::model::Failure;
@@ -32,7 +33,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<()> {
     let explained = || -> Result<Explanation> {
         let tree = read_root(&open(&args.root)?, &args.store, printer)?;
         let judged = Judged::system(&tree, &args.store, args.platforms.given(), None)?;
-        Ok(explain(&args.reference, &judged.subject(name.clone(), None)))
+        Ok(explain(&args.reference, &judged.subject(name.clone(), None, &templates(None)?)))
     };
     let explanation = explained().with_context(|| format!("explaining `{}` on {name}", args.reference))?;
     let coloured = printer.colours_data();

@@ -1,15 +1,16 @@
 //! `validate`: says whether a target will start offline, and why not.
 
-use super::Format;
 use super::args::{PlatformArgs, RegistryArgs, inputs};
+use super::embed::templates;
 use super::printer::Printer;
 use super::report::{format_of, headline, render};
+use super::{Format, environment};
 use crate::discover::{discover, discover_root, missing_of_root, require_some, root_wanted};
 use crate::emit::{Content, Kind, Templates, emit};
 use crate::model::finding::Outcome;
 use crate::model::plan::LOCK_VERSION;
 use crate::model::{Failure, Finding, Plan, Platform, Platforms, Release, Report, Severity, Tree};
-use crate::store::{IMAGE_LIST, LOCK, lock_missing, parse_lock};
+use crate::store::{IMAGE_LIST, LOCK, files, lock_missing, parse_lock};
 use crate::target::docker_archive::DockerArchive;
 use crate::target::image::{self, Source};
 use crate::target::layout::Layout;
@@ -53,6 +54,9 @@ pub struct Args {
     /// Fail if the embedded images are larger: bytes, or with kB, MB, GB, KiB, MiB, GiB.
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
     max_size: Option<u64>,
+    /// Folder with the templates that the import script was made with, where it is not the built-in one.
+    #[arg(long, value_name = "DIR")]
+    template_dir: Option<PathBuf>,
     /// Write the report to a file too; its name decides the format: .html, .xml (JUnit), .json, .txt.
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
@@ -76,10 +80,25 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     let report = validate(&args, &target, printer).await.with_context(|| format!("validating {target}"))?;
     for (path, format) in args.report.iter().zip(formats) {
         let text = render(&report, format, false)?;
-        std::fs::write(path, text).with_context(|| format!("writing the report `{}`", path.display()))?;
+        write_report(path, &text)?;
     }
     printer.data(&render(&report, printer.format(), printer.colours_data())?)?;
     conclude(&report, args.fatal_warnings)
+}
+
+/// Writes a report; it appears whole or not at all, and with the time of everything that is shipped.
+fn write_report(path: &Path, text: &str) -> Result<()> {
+    let mtime = environment::source_date_epoch()?;
+    let write = || -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(std::io::ErrorKind::InvalidFilename)?;
+        let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+        files::write(&folder, name, text.as_bytes(), 0o644, mtime)
+    };
+    write().map_err(|e| {
+        let failure = Failure::environment(format!("writing the report `{}`", path.display())).because(e);
+        failure.hint("choose a folder that is there, with room, and that you may write to").into()
+    })
 }
 
 /// The checks, for people and programs.
@@ -167,7 +186,8 @@ async fn validate(args: &Args, target: &Target, printer: &Printer) -> Result<Rep
     args.platforms.exclude(&mut judged.required)?;
     judged.excluded = all.difference(&names(&judged.required)).cloned().collect();
     require_some(&judged.required)?;
-    Ok(judge(&judged.subject(target.to_string(), args.max_size), chosen))
+    let templates = templates(args.template_dir.as_deref())?;
+    Ok(judge(&judged.subject(target.to_string(), args.max_size, &templates), chosen))
 }
 
 /// Where embedded sets are looked for in a system.
@@ -349,10 +369,10 @@ impl<'a> Judged<'a> {
     }
 
     /// What the checks take.
-    pub fn subject(&self, name: String, max_size: Option<u64>) -> Subject<'_> {
+    pub fn subject(&self, name: String, max_size: Option<u64>, templates: &Templates) -> Subject<'_> {
         let Self { tree, storage, is_system, required, .. } = self;
         let (places, platforms, excluded) = (self.places.clone(), self.platforms.clone(), self.excluded.clone());
-        let scripts = places.iter().filter_map(|place| import_script(place)).collect();
+        let scripts = places.iter().filter_map(|place| import_script(place, templates)).collect();
         Subject {
             name,
             tree,
@@ -368,10 +388,10 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// The import script that this version writes for a store.
-fn import_script(place: &str) -> Option<String> {
+/// The import script that these templates give for a store.
+fn import_script(place: &str, templates: &Templates) -> Option<String> {
     let nothing = Plan { version: LOCK_VERSION, platforms: Vec::new(), images: Vec::new() };
-    let emitted = emit(Kind::ImportUnit, &nothing, place, &Templates::new(None).ok()?).ok()?;
+    let emitted = emit(Kind::ImportUnit, &nothing, place, templates).ok()?;
     emitted.outputs.into_iter().find_map(|output| match output.content {
         Content::File(text, 0o755) => Some(text),
         _ => None,
@@ -389,7 +409,14 @@ fn locks(tree: &Tree, places: &[String]) -> Vec<Plan> {
 
 /// Judges what `embed` has just made. A root that is no whole system, such as the folder that a later
 /// stage copies, is judged for what is in its store; what needs the system is left to `validate`.
-pub fn prove(root: &Dir, name: String, store: &str, plan: &Plan, printer: &Printer) -> Result<Report> {
+pub fn prove(
+    root: &Dir,
+    name: String,
+    store: &str,
+    plan: &Plan,
+    templates: &Templates,
+    printer: &Printer,
+) -> Result<Report> {
     let is_system = ["usr/lib/os-release", "etc/os-release"].iter().any(|path| root.exists(path));
     let place = store.trim_matches('/').to_owned();
     let tree = if is_system {
@@ -403,5 +430,5 @@ pub fn prove(root: &Dir, name: String, store: &str, plan: &Plan, printer: &Print
         Judged::store(&tree, &place, Some(plan.platforms()))
     };
     judged.required.merge(Release::from(plan));
-    Ok(judge(&judged.subject(name, None), |_| true))
+    Ok(judge(&judged.subject(name, None, templates), |_| true))
 }

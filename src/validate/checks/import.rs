@@ -85,7 +85,7 @@ pub fn names(set: &Set) -> Vec<String> {
 /// A unit imports every set, by a script that is there.
 pub fn unit(facts: &Facts<'_>) -> Problems {
     let tree = facts.tree();
-    let mut problems = Vec::new();
+    let (mut problems, mut unknown) = (Vec::new(), Vec::new());
     for set in &facts.sets {
         let Some(importer) = importer(tree, set) else {
             let own = Unit::read(tree, OWN_UNIT).is_some();
@@ -110,8 +110,7 @@ pub fn unit(facts: &Facts<'_>) -> Problems {
                 match judge_script(facts, &importer.unit, set, text.as_deref()) {
                     Judged::Imports => continue,
                     Judged::Unknown(why) => {
-                        let message = format!("`{script}` {why}: what it does was not checked");
-                        problems.push(Problem::new(set.shown(), message).hint(EMIT).warning());
+                        unknown.push(format!("`{script}` {why}, so whether it imports {} is not known", set.shown()));
                         continue;
                     }
                     Judged::Else => {
@@ -122,7 +121,8 @@ pub fn unit(facts: &Facts<'_>) -> Problems {
         };
         problems.push(Problem::new(set.shown(), message).hint(EMIT).stops(names(set)));
     }
-    Ok(problems)
+    // What is wrong for certain is said first; it leaves nothing proven either.
+    if problems.is_empty() && !unknown.is_empty() { Err(CannotCheck(unknown.join("; "))) } else { Ok(problems) }
 }
 
 /// What can be told of a script.
@@ -139,7 +139,9 @@ fn judge_script(facts: &Facts<'_>, unit: &Unit, set: &Set, text: Option<&str>) -
         Some(text) if is_own && facts.subject.scripts.iter().any(|own| own == text) => Judged::Imports,
         Some(text) if !is_own && !text.starts_with("#!") => Judged::Unknown("is no script"),
         Some(text) if !text.starts_with("#!") || !imports_from(unit, text, &set.shown()) => Judged::Else,
-        Some(_) if is_own => Judged::Unknown("is not what this version writes"),
+        Some(_) if is_own => {
+            Judged::Unknown("is not what this version writes (`--template-dir` names other templates)")
+        }
         Some(_) => Judged::Imports,
     }
 }

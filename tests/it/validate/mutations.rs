@@ -290,7 +290,6 @@ const MUTATIONS: &[Mutation] = &[
         fs::create_dir_all(r.at("etc/systemd/system/multi-user.target.wants")).unwrap();
         r.link("/dev/null", &r.at("etc/systemd/system/multi-user.target.wants/bootc-embed-import.service"));
     }, NONE),
-    ("a script that was changed", "import-unit", |_, r| r.edit(&r.at(SCRIPT), "set -u", "exit 0"), NONE),
     ("no pause image for CRI-O", "release-fits", |_, r| r.remove(&r.at("etc/crio/crio.conf.d/10-microshift.conf")), NONE),
     ("a list without its last end of line", "lists-readable", |_, r| resize(&r.at(LIST), |old| old - 1), NONE),
     ("a list with carriage returns", "lists-readable", |_, r| {
@@ -409,6 +408,15 @@ fn what_cannot_be_checked_is_said() {
     assert_eq!(check["outcome"], "couldNotCheck", "{finished}");
     assert_eq!((&json["summary"]["proven"], &json["summary"]["unknown"]), (&0.into(), &6.into()));
     root.validate(&["--skip", "workloads-readable"]).success();
+    root.remove(&root.at("usr/lib/microshift/manifests.d/more"));
+
+    // Whether a script that is not known imports anything cannot be told; with its template it can.
+    root.edit(&root.at(SCRIPT), "set -u", "exit 0");
+    let finished = root.validate(&["--format", "json"]).fails_with(3);
+    assert_eq!(report(&finished)["summary"]["proven"], 0, "{finished}");
+    let template = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/import.sh.j2")).unwrap();
+    root.write("../templates/import.sh.j2", &template.replacen("set -u", "exit 0", 1));
+    root.validate(&["--template-dir", &root.at("../templates").to_string_lossy()]).success();
     // An error weighs more.
     root.remove(&root.at("usr/bin/skopeo"));
     root.validate(&[]).fails_with(1);

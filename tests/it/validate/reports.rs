@@ -58,7 +58,7 @@ fn files_have_the_format_of_their_name() {
     assert_eq!(found(&json), ["blobs-present".to_owned()].into());
     assert_eq!(json, report(&root.validate(&["--format", "json"]).fails_with(1)));
     root.validate(&["--report", "r"]).fails_with(2).says(".html, .xml (JUnit), .json or .txt");
-    root.validate(&["--report", "/no/such/folder/r.html"]).fails_with(3);
+    root.validate(&["--report", "/no/such/folder/r.html"]).fails_with(3).says("hint: choose a folder");
     // Other verbs have no such format.
     let mut tool = good.tool();
     run(tool.args(["list", "--format", "html"]).arg(good.reference("pod"))).fails_with(2).says("only `validate`");
