@@ -117,8 +117,15 @@ pub struct RegistryArgs {
     #[arg(long, value_name = "FILE", help_heading = "Registries")]
     authfile: Option<PathBuf>,
     /// Folder with certificates: *.crt of authorities, *.cert and *.key of the client.
+    /// [default: the registry's folder in certs.d, as podman and docker have it]
     #[arg(long, value_name = "DIR", help_heading = "Registries")]
     cert_dir: Option<PathBuf>,
+    /// Read this registries.conf instead of the user's or the system's.
+    #[arg(long, value_name = "FILE", help_heading = "Registries")]
+    registries_conf: Option<PathBuf>,
+    /// Read the *.conf of this folder instead of those of registries.conf.d.
+    #[arg(long, value_name = "DIR", help_heading = "Registries")]
+    registries_conf_dir: Option<PathBuf>,
     /// Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Registries")]
@@ -137,12 +144,21 @@ impl RegistryArgs {
 
     /// The lane that was chosen.
     pub async fn connect(&self) -> Result<Box<dyn Registry>> {
+        if self.transport == Transport::Proxy && self.registries_conf_dir.is_some() {
+            return Err(Failure::usage("`--registries-conf-dir` is nothing that skopeo can be told")
+                .hint("leave out `--transport proxy`, or write all into one file: `--registries-conf FILE`")
+                .into());
+        }
+        let conf = self.registries_conf.as_deref();
+        let conf = environment::registries_conf(conf, self.registries_conf_dir.as_deref())?;
         let options = Options {
             auth: environment::auth_files(self.authfile.as_deref()),
-            cert_dir: self.cert_dir.clone(),
+            certs: environment::certs(self.cert_dir.as_deref()),
+            proxies: environment::proxies(),
             tls_verify: self.tls_verify,
             jobs: self.jobs(),
-            registries_conf: environment::registries_conf(),
+            registries_conf: conf.files,
+            chosen_conf: conf.chosen,
         };
         Ok(match self.transport {
             Transport::Http => Box::new(Http::new(options)?),

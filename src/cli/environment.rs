@@ -3,7 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "this is that place")]
 
 use crate::model::Failure;
-use crate::registry::auth;
+use crate::registry::proxies::Proxies;
+use crate::registry::{auth, certs};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -32,31 +33,91 @@ pub fn auth_files(authfile: Option<&Path>) -> auth::Search {
     let runtime = path("XDG_RUNTIME_DIR");
     let by_user = PathBuf::from(format!("/run/containers/{}", rustix::process::getuid().as_raw()));
     let config = path("XDG_CONFIG_HOME").or_else(|| home.as_deref().map(|home| home.join(".config")));
-    let mut files = auth::default_files(runtime.as_deref(), config.as_deref(), home.as_deref());
+    let docker = path("DOCKER_CONFIG");
+    let mut files = auth::default_files(auth::Folders {
+        runtime: runtime.as_deref(),
+        config: config.as_deref(),
+        docker: docker.as_deref(),
+        home: home.as_deref(),
+    });
     if runtime.is_none() {
         files.insert(0, by_user.join("auth.json"));
     }
     auth::Search { files, required: false }
 }
 
-/// registries.conf and its drop-ins, in the order they are read: the user's file instead of the
-/// system's where there is one, then only `*.conf` of the drop-in folders.
-pub fn registries_conf() -> Vec<PathBuf> {
-    let user = path("HOME").map(|home| home.join(".config/containers"));
+/// Where certificates stand: `--cert-dir`, else the folders that containers-certs.d(5) lists.
+pub fn certs(cert_dir: Option<&Path>) -> certs::Search {
+    let own = path("HOME").map(|home| home.join(".config/containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    certs::Search { dir: cert_dir.map(Path::to_owned), folders: own.into_iter().chain(system).collect() }
+}
+
+/// The proxies; of the two ways to write a variable the one in capitals counts, as in Go.
+pub fn proxies() -> Proxies {
+    let either = |name: &str| {
+        let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        set(name).or_else(|| set(&name.to_lowercase()))
+    };
+    Proxies { http: either("HTTP_PROXY"), https: either("HTTPS_PROXY"), no_proxy: either("NO_PROXY") }
+}
+
+/// registries.conf and its drop-ins.
+pub struct ConfFiles {
+    /// In the order they are read.
+    pub files: Vec<PathBuf>,
+    /// The main file, where it is one that the user chose.
+    pub chosen: Option<PathBuf>,
+}
+
+/// Finds registries.conf and its drop-ins as containers/image does. The main file: `file`, else one that
+/// the environment names, else the user's, else the system's. Then only `*.conf` of folders: of `dir`
+/// alone, or of the system's and the user's; the system's has no say where the user's main file is read
+/// because it is there.
+pub fn registries_conf(file: Option<&Path>, dir: Option<&Path>) -> Result<ConfFiles, Failure> {
     let system = PathBuf::from("/etc/containers");
-    let mut files: Vec<PathBuf> = Vec::new();
-    if let Some(file) = path("CONTAINERS_REGISTRIES_CONF") {
-        files.push(file);
-    } else {
-        let candidates = user.iter().chain([&system]).map(|dir| dir.join("registries.conf"));
-        files.extend(candidates.into_iter().find(|file| file.exists()));
+    let user = path("HOME").map(|home| home.join(".config/containers"));
+    let own = user.iter().map(|dir| dir.join("registries.conf")).find(|file| file.exists());
+    let form = "in the form of containers-registries.conf(5)";
+    let variables = ["CONTAINERS_REGISTRIES_CONF", "REGISTRIES_CONFIG_PATH"];
+    let by_variable = || variables.into_iter().find_map(|name| Some((name, path(name)?)));
+    let chosen = file.map(|file| ("--registries-conf", file.to_owned())).or_else(by_variable);
+    if let Some((name, file)) = &chosen {
+        let missing = |e| Failure::usage(format!("`{name}` is `{}`, which is not there", file.display())).because(e);
+        file.metadata().map_err(|e| missing(e).hint(format!("name a file {form}")))?;
     }
-    for dir in [&system].into_iter().chain(&user) {
-        let Ok(entries) = dir.join("registries.conf.d").read_dir() else { continue };
-        let mut drop_ins: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
-        drop_ins.retain(|file| file.extension().is_some_and(|extension| extension == "conf"));
-        drop_ins.sort();
-        files.extend(drop_ins);
+    let chosen = chosen.map(|(_, file)| file);
+    let only_user = chosen.is_none() && own.is_some();
+    let main = chosen.clone().or(own).unwrap_or_else(|| system.join("registries.conf"));
+    let mut files = vec![main];
+    if let Some(dir) = dir {
+        let wrong = || format!("`--registries-conf-dir` is `{}`, which is no folder that can be read", dir.display());
+        files.extend(
+            drop_ins(dir)
+                .map_err(|e| Failure::usage(wrong()).because(e).hint(format!("name a folder with `*.conf` {form}")))?,
+        );
+        return Ok(ConfFiles { files, chosen });
     }
-    files
+    let folders = (!only_user).then_some(system).into_iter().chain(user);
+    for dir in folders.map(|dir| dir.join("registries.conf.d")) {
+        match drop_ins(&dir) {
+            Ok(drop_ins) => files.extend(drop_ins),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Failure::environment(format!("reading `{}`", dir.display())).because(e)),
+        }
+    }
+    Ok(ConfFiles { files, chosen })
+}
+
+/// The `*.conf` of a folder, by name.
+fn drop_ins(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in dir.read_dir()? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().ends_with(b".conf") && !entry.file_type()?.is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -5,9 +5,10 @@
 //! TLS, asks `GET /v2/` before every request to a registry without authentication, and drops the
 //! status of errors.
 
-use super::auth::Credentials;
+use super::auth::{Credentials, Keyring, Origin};
+use super::certs::Certificates;
+use super::proxies;
 use super::registries_conf::RegistriesConf;
-use super::tls;
 use super::token::{Challenge, MAX_TOKEN_ANSWER, parse_answer, service_url};
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
@@ -15,9 +16,8 @@ use crate::model::{Descriptor, PinnedReference, Repository};
 use futures_util::{StreamExt, TryStreamExt};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
-use rustls::pki_types::CertificateDer;
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, OnceCell};
@@ -37,7 +37,8 @@ const MAX_ERROR_BODY: u64 = 64 * 1024;
 
 /// The lane.
 pub struct Http {
-    client: reqwest::Client,
+    clients: Mutex<HashMap<Option<PathBuf>, reqwest::Client>>,
+    keyring: Keyring,
     options: Options,
     registries_conf: RegistriesConf,
     hosts: Mutex<HashMap<String, Arc<OnceCell<&'static str>>>>,
@@ -46,54 +47,60 @@ pub struct Http {
     secrets: Mutex<BTreeSet<String>>,
 }
 
-#[derive(Default)]
-struct Certificates {
-    trusted: Vec<CertificateDer<'static>>,
-    /// Certificate and key, one PEM after the other.
-    identity: Option<Vec<u8>>,
-}
-
 impl Http {
     /// A lane with these settings; reads certificates and registries.conf.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let certificates = options.cert_dir.as_deref().map(Certificates::read).transpose()?.unwrap_or_default();
-        let wrong =
-            |detail: String| Error::Configuration { path: options.cert_dir.clone().unwrap_or_default(), detail };
+        let registries_conf = RegistriesConf::read(&options.registries_conf)?;
+        // What is wrong with settings for every host is told before any is asked.
+        proxies::for_reqwest(&options.proxies)?;
+        if options.certs.dir.is_some() {
+            Certificates::for_host(&options.certs, "")?;
+        }
+        Ok(Self {
+            clients: Mutex::default(),
+            keyring: Keyring::new(options.auth.clone(), &registries_conf),
+            registries_conf,
+            hosts: Mutex::default(),
+            authorizations: Mutex::default(),
+            secrets: Mutex::new(proxies::secrets(&options.proxies).into_iter().collect()),
+            options,
+        })
+    }
+
+    /// Who speaks to a registry and its token service: all whose certificates stand in one folder share it.
+    fn client(&self, host: &str) -> Result<reqwest::Client, Error> {
+        let dir = self.options.certs.dir(host)?;
+        if let Some(client) = lock(&self.clients).get(&dir) {
+            return Ok(client.clone());
+        }
+        let verify = self.options.tls_verify;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bootc-embed/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::custom(follow));
-        if !options.tls_verify {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-            if let Some(pem) = &certificates.identity {
-                builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|e| wrong(chain(&e)))?);
-            }
-        } else if options.cert_dir.is_some() {
-            let config = tls::config(certificates.trusted, certificates.identity.as_deref()).map_err(wrong)?;
-            builder = builder.tls_backend_preconfigured(config);
+            .proxy(proxies::for_reqwest(&self.options.proxies)?)
+            .redirect(reqwest::redirect::Policy::custom(follow))
+            .tls_danger_accept_invalid_certs(!verify);
+        if let Some(certificates) = Certificates::for_host(&self.options.certs, host)? {
+            builder = builder.tls_backend_preconfigured(certificates.client_config(verify)?);
         }
-        Ok(Self {
-            client: builder.build().map_err(|e| wrong(chain(&e)))?,
-            registries_conf: RegistriesConf::read(&options.registries_conf)?,
-            options,
-            hosts: Mutex::default(),
-            authorizations: Mutex::default(),
-            secrets: Mutex::default(),
-        })
+        let wrong = |e| Error::Configuration { path: dir.clone().unwrap_or_default(), detail: chain(&e) };
+        let client = builder.build().map_err(wrong)?;
+        Ok(lock(&self.clients).entry(dir.clone()).or_insert(client).clone())
     }
 
     /// `https`, or `http` where certificates are not verified and HTTPS does not answer.
-    async fn scheme(&self, host: &str) -> &'static str {
+    async fn scheme(&self, host: &str) -> Result<&'static str, Error> {
         if self.options.tls_verify {
-            return "https";
+            return Ok("https");
         }
+        let client = self.client(host)?;
         let cell = lock(&self.hosts).entry(host.to_owned()).or_default().clone();
         let probe = || async {
-            let https = self.client.get(format!("https://{}/v2/", api_host(host))).send().await;
+            let https = client.get(format!("https://{}/v2/", api_host(host))).send().await;
             if https.is_ok() { "https" } else { "http" }
         };
-        cell.get_or_init(probe).await
+        Ok(cell.get_or_init(probe).await)
     }
 
     /// GETs a path of a repository, with credentials where the registry asks for them.
@@ -105,7 +112,7 @@ impl Http {
         object: &str,
     ) -> Result<Response, Error> {
         self.registries_conf.check(repository, self.options.tls_verify)?;
-        let scheme = self.scheme(repository.host()).await;
+        let scheme = self.scheme(repository.host()).await?;
         let url = format!("{scheme}://{}/v2/{}/{path}", api_host(repository.host()), repository.path());
         let slot = lock(&self.authorizations).entry(repository.clone()).or_default().clone();
         let known = slot.lock().await.clone();
@@ -113,11 +120,14 @@ impl Http {
         if response.status() != StatusCode::UNAUTHORIZED {
             // Which credentials were refused matters to 403 only.
             let sent = known.filter(|_| response.status() == StatusCode::FORBIDDEN);
-            let file = sent.and_then(|_| Some(self.options.auth.find(repository).ok()??.file));
-            return self.expect_ok(response, object, file).await;
+            let origin = match sent {
+                Some(_) => self.keyring.find(repository).await.ok().flatten().map(|found| found.origin),
+                None => None,
+            };
+            return self.expect_ok(response, object, origin).await;
         }
-        let credentials = self.options.auth.find(repository)?;
-        let file = credentials.as_ref().map(|c| c.file.clone());
+        let credentials = self.keyring.find(repository).await?;
+        let origin = credentials.as_ref().map(|c| c.origin.clone());
         let fresh = {
             let mut slot = slot.lock().await;
             // Another request may have renewed it while this one waited.
@@ -126,9 +136,9 @@ impl Http {
             }
             slot.clone()
         };
-        let Some(fresh) = fresh else { return self.expect_ok(response, object, file).await };
+        let Some(fresh) = fresh else { return self.expect_ok(response, object, origin).await };
         let response = self.send(&url, accept, Some(&fresh), repository, object).await?;
-        self.expect_ok(response, object, file).await
+        self.expect_ok(response, object, origin).await
     }
 
     async fn send(
@@ -139,7 +149,7 @@ impl Http {
         repository: &Repository,
         object: &str,
     ) -> Result<Response, Error> {
-        let mut request = self.client.get(url);
+        let mut request = self.client(repository.host())?.get(url);
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
         }
@@ -193,12 +203,12 @@ impl Http {
         credentials: Option<&Credentials>,
         object: &str,
     ) -> Result<String, Error> {
-        let file = credentials.map(|c| c.file.clone());
-        let denied = |detail: String| Error::Denied { object: object.to_owned(), detail, credentials: file.clone() };
-        let scheme = self.scheme(repository.host()).await;
+        let origin = credentials.map(|c| c.origin.clone());
+        let denied = |detail: String| Error::Denied { object: object.to_owned(), detail, credentials: origin.clone() };
+        let scheme = self.scheme(repository.host()).await?;
         let url = service_url(realm, service, repository.path(), scheme).map_err(|e| denied(one_line(&e)))?;
         let authorization = credentials.map(|c| self.basic(c)).and_then(|value| HeaderValue::from_str(&value).ok());
-        let mut request = self.client.get(url);
+        let mut request = self.client(repository.host())?.get(url);
         if let Some(mut authorization) = authorization {
             authorization.set_sensitive(true);
             request = request.header(AUTHORIZATION, authorization);
@@ -220,7 +230,7 @@ impl Http {
         &self,
         response: Response,
         object: &str,
-        credentials: Option<PathBuf>,
+        credentials: Option<Origin>,
     ) -> Result<Response, Error> {
         let status = response.status();
         if status == StatusCode::OK {
@@ -267,34 +277,6 @@ impl Registry for Http {
         let response = self.get(&image.repository, &format!("blobs/{}", blob.digest), None, &object).await?;
         let interrupted = move |e: reqwest::Error| Error::Interrupted { object: object.clone(), detail: chain(&e) };
         Ok(response.bytes_stream().map_err(interrupted).boxed())
-    }
-}
-
-impl Certificates {
-    /// Reads a folder of the form that `certs.d` has: containers-certs.d(5).
-    fn read(dir: &Path) -> Result<Self, Error> {
-        let wrong = |path: &Path, detail: String| Error::Configuration { path: path.to_owned(), detail };
-        let listing = std::fs::read_dir(dir).map_err(|e| wrong(dir, e.to_string()))?;
-        let mut paths: Vec<PathBuf> = listing.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
-        paths.sort();
-        let mut certificates = Self::default();
-        for path in paths {
-            let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
-            match path.extension().and_then(|e| e.to_str()) {
-                Some("crt") => {
-                    let parsed = tls::certificates(&read(&path)?).map_err(|detail| wrong(&path, detail))?;
-                    certificates.trusted.extend(parsed);
-                }
-                Some("cert") => {
-                    let mut pem = read(&path)?;
-                    pem.push(b'\n');
-                    pem.extend(read(&path.with_extension("key"))?);
-                    certificates.identity = Some(pem);
-                }
-                _ => {}
-            }
-        }
-        Ok(certificates)
     }
 }
 

@@ -6,7 +6,9 @@
 //! Both hand over raw bytes. What checks them lives here, once, so that no lane can forget it.
 
 pub mod auth;
+pub mod certs;
 pub mod http;
+pub mod proxies;
 pub mod proxy;
 pub mod registries_conf;
 mod tls;
@@ -25,14 +27,33 @@ use std::path::PathBuf;
 pub struct Options {
     /// Where credentials may stand.
     pub auth: auth::Search,
-    /// A folder with `*.crt` (authorities) and `*.cert` + `*.key` (client certificate).
-    pub cert_dir: Option<PathBuf>,
+    /// Where certificates may stand.
+    pub certs: certs::Search,
+    /// Who is asked in the place of registries.
+    pub proxies: proxies::Proxies,
     /// Off: any certificate is taken, and plain HTTP where HTTPS does not answer, as in skopeo.
     pub tls_verify: bool,
     /// How many requests may be under way at once.
     pub jobs: usize,
     /// registries.conf and its drop-ins; the http lane refuses what it cannot honour.
     pub registries_conf: Vec<PathBuf>,
+    /// The first of them, where the user chose it: skopeo must be told.
+    pub chosen_conf: Option<PathBuf>,
+}
+
+impl Default for Options {
+    /// No settings but the safe ones.
+    fn default() -> Self {
+        Self {
+            auth: auth::Search::default(),
+            certs: certs::Search::default(),
+            proxies: proxies::Proxies::default(),
+            tls_verify: true,
+            jobs: 4,
+            registries_conf: Vec::new(),
+            chosen_conf: None,
+        }
+    }
 }
 
 /// Which manifest of a repository is asked for.
@@ -81,8 +102,8 @@ pub enum Error {
         object: String,
         /// What the registry answered.
         detail: String,
-        /// Whether credentials were sent, and where they stood.
-        credentials: Option<PathBuf>,
+        /// Whether credentials were sent, and where they come from.
+        credentials: Option<auth::Origin>,
     },
     /// No connection.
     #[error("registry `{host}` cannot be reached: {detail}")]
@@ -139,6 +160,22 @@ pub enum Error {
         /// The setting and the file it stands in.
         setting: String,
     },
+    /// A program that knows credentials does not tell them.
+    #[error("`{program}`, which {setting} names, {detail}")]
+    Helper {
+        /// The program.
+        program: String,
+        /// The setting that names it, and the file that it stands in.
+        setting: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The address of a proxy is none.
+    #[error("`{variable}` is no address of a proxy")]
+    Proxy {
+        /// The environment variable.
+        variable: &'static str,
+    },
     /// A file with settings is not usable.
     #[error("reading {path}: {detail}")]
     Configuration {
@@ -162,8 +199,11 @@ impl Error {
             Error::Denied { credentials: None, .. } => {
                 "log in with `podman login`, or name a file with credentials: `--authfile FILE`".to_owned()
             }
-            Error::Denied { credentials: Some(path), .. } => {
-                format!("the credentials in `{}` were refused; log in again or name another file", path.display())
+            Error::Denied { credentials: Some(origin @ auth::Origin::File(_)), .. } => {
+                format!("the credentials in {origin} were refused; log in again or name another file")
+            }
+            Error::Denied { credentials: Some(origin), .. } => {
+                format!("the credentials of {origin} were refused; log in again or name a file: `--authfile FILE`")
             }
             Error::Unreachable { detail, .. } if detail.contains("certificate") => {
                 "name the folder with the registry's CA (`*.crt`): `--cert-dir DIR`".to_owned()
@@ -176,6 +216,14 @@ impl Error {
                 "a proxy or mirror on the way may be changing content; do not ship it".to_owned()
             }
             Error::Setting { .. } => "let skopeo speak to the registry: `--transport proxy`".to_owned(),
+            // Only what stands in a file gives way to another file.
+            Error::Helper { program, setting, .. } if setting.starts_with("`credential-helpers`") => {
+                format!("install or mend `{program}`, or name other settings: `--registries-conf FILE`")
+            }
+            Error::Helper { program, .. } => {
+                format!("install or mend `{program}`, or name a file with credentials: `--authfile FILE`")
+            }
+            Error::Proxy { .. } => "write it as `http://HOST:PORT` (or https, socks5), or unset it".to_owned(),
             Error::Skopeo(_) => format!(
                 "`--transport proxy` needs skopeo {}.{} or newer; without it use `--transport http`",
                 proxy::MINIMUM_SKOPEO.0,

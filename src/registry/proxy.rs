@@ -5,6 +5,7 @@
 //! blobs come through `skopeo experimental-image-proxy`. The proxy runs with `--insecure-policy`:
 //! trust is judged per instance elsewhere, from the bytes that ship.
 
+use super::auth::Origin;
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::{Descriptor, Digest, PinnedReference, RawManifest, Repository};
@@ -52,7 +53,12 @@ impl Proxy {
         }
         let mut config = ImageProxyConfig::default();
         config.authfile = self.options.auth.files.first().filter(|_| self.options.auth.required).cloned();
-        config.certificate_directory.clone_from(&self.options.cert_dir);
+        config.certificate_directory.clone_from(&self.options.certs.dir);
+        config.skopeo_cmd = self.options.chosen_conf.as_ref().map(|file| {
+            let mut skopeo = std::process::Command::new("skopeo");
+            skopeo.arg("--registries-conf").arg(file);
+            skopeo
+        });
         config.insecure_skip_tls_verification = Some(!self.options.tls_verify);
         config.insecure_policy = Some(true);
         Worker::start(config).await
@@ -84,13 +90,16 @@ impl Registry for Proxy {
         let _permit = self.permits.acquire().await;
         let object = at.of(repository);
         let mut command = Command::new("skopeo");
+        if let Some(file) = &self.options.chosen_conf {
+            command.arg("--registries-conf").arg(file);
+        }
         command.args(["inspect", "--raw"]);
         if self.options.auth.required {
             for file in &self.options.auth.files {
                 command.arg("--authfile").arg(file);
             }
         }
-        if let Some(dir) = &self.options.cert_dir {
+        if let Some(dir) = &self.options.certs.dir {
             command.arg("--cert-dir").arg(dir);
         }
         command.arg(format!("--tls-verify={}", self.options.tls_verify)).arg(format!("docker://{object}"));
@@ -309,7 +318,7 @@ async fn read_some(from: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io:
 fn classify(repository: &Repository, object: String, talk: &str, options: &Options) -> Error {
     let detail = message(talk);
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| detail.contains(phrase));
-    let credentials = options.auth.files.first().filter(|_| options.auth.required).cloned();
+    let credentials = options.auth.files.first().filter(|_| options.auth.required).cloned().map(Origin::File);
     if has(&["manifest unknown", "name unknown", "blob unknown", "not found", "404"]) {
         Error::NotFound { object, detail }
     } else if has(&["unauthorized", "authentication required", "denied", "forbidden", "401", "403"]) {

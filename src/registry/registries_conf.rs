@@ -29,6 +29,8 @@ pub struct RegistriesConf {
     /// Where short names are searched, and the file that says so.
     search: Option<(Vec<String>, PathBuf)>,
     mode: Mode,
+    /// Who is asked for credentials, and the file that says so.
+    helpers: Option<(Vec<String>, PathBuf)>,
     /// By short name: what it stands for, `None` where that was taken back, and the file.
     aliases: BTreeMap<String, (Option<String>, PathBuf)>,
 }
@@ -46,6 +48,7 @@ impl RegistriesConf {
             conf.aliases.extend(file.aliases.into_iter().map(|(name, alias)| (name, (alias, path.to_owned()))));
             conf.search = file.search.map(|hosts| (hosts, path.to_owned())).or(conf.search);
             conf.mode = file.mode.unwrap_or(conf.mode);
+            conf.helpers = file.helpers.map(|names| (names, path.to_owned())).or(conf.helpers);
         }
         Ok(conf)
     }
@@ -61,6 +64,13 @@ impl RegistriesConf {
             }
         }
         Self::parse(files.iter().map(|(path, text)| (*path, text.as_str())))
+    }
+
+    /// `credential-helpers`, and the file that sets them: the programs that are asked for credentials, in
+    /// this order; `containers-auth.json` among them stands for the files. `None` where there are none.
+    pub fn credential_helpers(&self) -> Option<(&[String], &Path)> {
+        let (names, file) = self.helpers.as_ref().filter(|(names, _)| !names.is_empty())?;
+        Some((names, file))
     }
 
     /// Fails where a setting for `repository` changes which host is asked, or how.

@@ -1,19 +1,22 @@
-//! TLS as `--cert-dir` wants it: the system's authorities, those of the folder, and a client certificate.
+//! TLS as folders of certificates want it: the system's authorities, those of the folder, and client
+//! certificates.
 //!
 //! containers/image also takes a server whose own certificate stands in the folder, even one that is
 //! marked as an authority, as `openssl req -x509` makes it. rustls refuses such a certificate, so it is
 //! compared here, byte for byte; its names and dates are checked all the same, and the handshake proves
 //! that the server has its key.
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
-use x509_cert::der::Decode as _;
+use x509_cert::der::{Decode as _, Encode as _};
 
 /// The certificates in a PEM file.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -27,28 +30,54 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-/// A configuration that trusts the system's authorities and these certificates. `identity` is a
-/// client's certificate and key, both PEM, one after the other.
-pub fn config(trusted: Vec<CertificateDer<'static>>, identity: Option<&[u8]>) -> Result<ClientConfig, String> {
+/// A client's certificate, with those that vouch for it, and its key in PEM.
+pub fn identity(chain: Vec<CertificateDer<'static>>, key: &[u8]) -> Result<Arc<CertifiedKey>, String> {
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| format!("no usable key (PEM is expected): {e}"))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map(Arc::new).map_err(|e| e.to_string())
+}
+
+/// A configuration that trusts the system's authorities and these certificates, or anybody, and shows
+/// one of `identities` to a server that asks for it.
+pub fn config(
+    trusted: Vec<CertificateDer<'static>>,
+    identities: Vec<Arc<CertifiedKey>>,
+    verify: bool,
+) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Folder {
-        usual: Verifier::new_with_extra_roots(trusted.clone(), provider.clone()).map_err(|e| e.to_string())?,
-        trusted,
-    };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let usual = Verifier::new_with_extra_roots(trusted.clone(), provider.clone()).map_err(|e| e.to_string())?;
+    let verifier: Arc<dyn ServerCertVerifier> =
+        if verify { Arc::new(Folder { usual, trusted }) } else { Arc::new(Anybody { usual }) };
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
-    let mut config = match identity {
-        None => builder.with_no_client_auth(),
-        Some(pem) => {
-            let key = PrivateKeyDer::from_pem_slice(pem).map_err(|e| format!("the client's key: {e}"))?;
-            builder.with_client_auth_cert(certificates(pem)?, key).map_err(|e| e.to_string())?
-        }
-    };
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(Arc::new(Identities(identities)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Which of several certificates a server gets to see: as in Go, the first that it can verify and
+/// whose authority it names, else none.
+#[derive(Debug)]
+struct Identities(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for Identities {
+    fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let named = |certificate: &CertificateDer<'_>| {
+            let issuer = x509_cert::Certificate::from_der(certificate).and_then(|c| c.tbs_certificate.issuer.to_der());
+            issuer.is_ok_and(|issuer| authorities.contains(&issuer.as_slice()))
+        };
+        let fits = |identity: &&Arc<CertifiedKey>| {
+            identity.key.choose_scheme(schemes).is_some() && (authorities.is_empty() || identity.cert.iter().any(named))
+        };
+        self.0.iter().find(fits).cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        !self.0.is_empty()
+    }
 }
 
 /// Judges by the system's authorities and by a folder.
@@ -91,6 +120,48 @@ impl ServerCertVerifier for Folder {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         self.usual.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Takes any certificate, as `--tls-verify=false` wants it.
+#[derive(Debug)]
+struct Anybody {
+    usual: Verifier,
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    // A certificate that nobody looked at proves nothing, whoever has its key.
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -166,7 +237,7 @@ ak5Ykw==
     #[test]
     fn files_without_certificates_are_told() {
         assert!(certificates(b"junk").unwrap_err().contains("no certificate in it"));
-        assert!(config(Vec::new(), Some(b"junk")).unwrap_err().contains("key"));
-        assert!(config(Vec::new(), None).is_ok());
+        assert!(identity(Vec::new(), b"junk").unwrap_err().contains("key"));
+        assert!(config(Vec::new(), Vec::new(), true).is_ok());
     }
 }

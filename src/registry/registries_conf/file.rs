@@ -17,6 +17,8 @@ pub struct File {
     pub search: Option<Vec<String>>,
     /// `short-name-mode`, where it is set.
     pub mode: Option<Mode>,
+    /// `credential-helpers`, where they are set.
+    pub helpers: Option<Vec<String>>,
     /// `[aliases]`: a repository, or `None` where an earlier alias is taken back.
     pub aliases: BTreeMap<String, Option<String>>,
 }
@@ -86,8 +88,7 @@ struct RawFile {
     short_name_mode: String,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
-    #[serde(default, rename = "credential-helpers")]
-    _credential_helpers: Vec<String>,
+    credential_helpers: Option<Vec<String>>,
     #[serde(default, rename = "additional-layer-store-auth-helper")]
     _auth_helper: String,
     #[serde(default)]
@@ -174,7 +175,7 @@ impl File {
             other => return Err(format!("`short-name-mode` is `{other}`, not enforcing, permissive or disabled")),
         };
         let aliases = raw.aliases.into_iter().map(|(name, value)| alias(name, &value)).collect::<Result<_, _>>()?;
-        Ok(Self { registries, search: search.transpose()?, mode, aliases })
+        Ok(Self { registries, search: search.transpose()?, mode, helpers: raw.credential_helpers, aliases })
     }
 }
 

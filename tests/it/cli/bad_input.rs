@@ -234,15 +234,19 @@ fn settings_that_cannot_be_honoured() {
     let folder = tempfile::tempdir().unwrap();
     let reference = format!("{}/app:v1", registry.address());
     let auth = folder.path().join("auth.json");
-    fs::write(&auth, format!(r#"{{"credHelpers":{{"{}":"secretservice"}}}}"#, registry.address())).unwrap();
+    let write = |text: &str| fs::write(&auth, text.replace("HOST", registry.address())).unwrap();
     let plan = |extra: &[&str]| {
         let arguments = ["plan", &reference, "--platform", "linux/amd64", "--tls-verify=false"];
         run(bootc_embed(folder.path()).args(arguments).args(extra))
     };
+    let with_auth = ["--authfile", auth.to_str().unwrap()];
+    write(r#"{"auths":{"HOST":{"identitytoken":"x"}}}"#);
+    refused(plan(&with_auth), 3, &["identitytoken` in ", "hint: let skopeo", "--transport proxy"]);
+    write(r#"{"credHelpers":{"HOST":"nobody-has-it"}}"#);
     refused(
-        plan(&["--authfile", auth.to_str().unwrap()]),
+        plan(&with_auth),
         3,
-        &["`credHelpers.", "secretservice", "hint: let skopeo", "--transport proxy"],
+        &["`credHelpers.", "-nobody-has-it", "is not installed", "hint: install", "--authfile"],
     );
     refused(plan(&["--authfile", "/nonexistent/auth.json"]), 3, &["/nonexistent/auth.json"]);
     refused(plan(&["--cert-dir", "/nonexistent/certs"]), 3, &["/nonexistent/certs", "hint: check"]);

@@ -9,8 +9,8 @@ use crate::support::fixture::{Compression, Format, Image, Index, Layer, Reposito
 use crate::support::storage::Storage;
 use bootc_embed::model::progress::Silent;
 use bootc_embed::model::{Digest, Platform, Reference, Tree};
+use bootc_embed::registry::Options;
 use bootc_embed::registry::http::Http;
-use bootc_embed::registry::{Options, auth::Search};
 use bootc_embed::target::docker_archive::DockerArchive;
 use bootc_embed::target::image::{Source, read};
 use bootc_embed::target::layout::Layout;
@@ -71,9 +71,7 @@ fn wanted() -> Wanted {
 }
 
 fn lane() -> Http {
-    let options =
-        Options { auth: Search::default(), cert_dir: None, tls_verify: false, jobs: 4, registries_conf: Vec::new() };
-    Http::new(options).expect("a lane without settings")
+    Http::new(Options { tls_verify: false, ..Options::default() }).expect("a lane without settings")
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

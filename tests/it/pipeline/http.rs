@@ -4,12 +4,12 @@ use super::{fill, platforms, repository, resolve_all, text, wait};
 use crate::support::fixture::{Blob, Format, Repository, Spelling};
 use crate::support::registry::{Auth, Fault, FaultyRegistry};
 use bootc_embed::registry::http::Http;
-use bootc_embed::registry::{At, Error, Options, Registry as _, auth::Search};
+use bootc_embed::registry::{At, Error, Options, Registry as _, auth::Search, certs};
 use std::fs;
 use std::path::PathBuf;
 
 fn options() -> Options {
-    Options { auth: Search::default(), cert_dir: None, tls_verify: false, jobs: 4, registries_conf: Vec::new() }
+    Options { tls_verify: false, ..Options::default() }
 }
 
 fn app() -> (Repository, Blob) {
@@ -158,7 +158,8 @@ fn nothing_listens() {
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("refused") && error.hints()[0].contains(hint), "{error}");
     }
-    let missing = Options { cert_dir: Some(PathBuf::from("/nonexistent")), ..options() };
+    let missing = certs::Search { dir: Some(PathBuf::from("/nonexistent")), folders: Vec::new() };
+    let missing = Options { certs: missing, ..options() };
     assert!(Http::new(missing).err().expect("no such folder").to_string().contains("/nonexistent"));
 }
 
