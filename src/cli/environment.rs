@@ -4,6 +4,7 @@
 
 use crate::model::Failure;
 use crate::registry::proxies::Proxies;
+use crate::registry::registries_conf::{RegistriesConf, ShortName};
 use crate::registry::{auth, certs};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,21 @@ pub fn registries_conf(file: Option<&Path>, dir: Option<&Path>) -> Result<ConfFi
         }
     }
     Ok(ConfFiles { files, chosen })
+}
+
+/// What this machine's registries.conf makes of a short name, for a hint: what is embedded must not depend
+/// on it.
+pub fn short_name(name: &str) -> Option<String> {
+    let conf = registries_conf(None, None).ok()?;
+    match RegistriesConf::read(&conf.files).ok()?.short_name(name) {
+        ShortName::Alias { reference, file } => {
+            Some(format!("on this machine it stands for `{reference}` ({})", file.display()))
+        }
+        ShortName::Search { references, file, .. } => {
+            Some(format!("on this machine it is looked for as `{}` ({})", references.join("`, `"), file.display()))
+        }
+        ShortName::Full(_) | ShortName::Unresolved(_) => None,
+    }
 }
 
 /// The `*.conf` of a folder, by name.

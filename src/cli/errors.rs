@@ -1,6 +1,8 @@
 //! From an error to words and an exit code.
 
+use super::environment;
 use super::printer::Printer;
+use crate::model::reference::ReferenceError;
 use crate::model::{Failure, Kind};
 use crate::{registry, store, target};
 use std::process::ExitCode;
@@ -27,6 +29,8 @@ pub fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
             error.hints()
         } else if let Some(error) = cause.downcast_ref::<target::Error>() {
             error.hints()
+        } else if let Some(ReferenceError::ShortName(name)) = cause.downcast_ref::<ReferenceError>() {
+            environment::short_name(name).into_iter().collect()
         } else {
             Vec::new()
         };
