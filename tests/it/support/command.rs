@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -35,6 +36,25 @@ pub fn program(name: &str, home: &Path) -> Command {
 pub fn clean(mut command: Command, home: &Path) -> Command {
     command.env_clear().env("PATH", search_path()).env("HOME", home).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
     command
+}
+
+/// Puts a folder of programs before all others.
+pub fn prefer(command: &mut Command, folder: &Path) {
+    command.env("PATH", format!("{}:{}", folder.display(), search_path()));
+}
+
+/// Writes a shell script that can be run at once.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_script(path: &Path, text: &str) {
+    // Another process writes it: what this one has open for writing may at any time be inherited by a
+    // program that another test starts, and a file that is open for writing cannot be run.
+    let source = path.with_extension("source");
+    fs::write(&source, format!("#!/bin/sh\n{text}\n")).expect("write a script");
+    let home = path.parent().expect("a script is in a folder");
+    run(program("install", home).arg(&source).arg(path)).success();
+    fs::remove_file(&source).expect("remove the source of a script");
 }
 
 /// What a program that has ended left behind.

@@ -11,3 +11,4 @@ pub mod rpm;
 pub mod storage;
 pub mod tool;
 pub mod tree;
+pub mod tunnel;

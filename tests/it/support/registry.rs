@@ -50,10 +50,12 @@ pub enum Auth {
 /// One request that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Path and query.
+    /// Path and query; nothing where a proxy is asked for a tunnel.
     pub path: String,
     /// The value of `Authorization`.
     pub authorization: Option<String>,
+    /// The value of `Proxy-Authorization`.
+    pub proxy_authorization: Option<String>,
 }
 
 struct Inner {
@@ -158,7 +160,8 @@ impl Drop for FaultyRegistry {
 async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let authorization = text(request.headers(), header::AUTHORIZATION);
-    let seen = Seen { path: path.clone(), authorization: authorization.clone() };
+    let proxy_authorization = text(request.headers(), header::PROXY_AUTHORIZATION);
+    let seen = Seen { path: path.clone(), authorization: authorization.clone(), proxy_authorization };
     inner.seen.lock().expect("no panic while locked").push(seen);
     if path.starts_with("/token") {
         return token(inner.auth, authorization.as_deref());
