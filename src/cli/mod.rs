@@ -45,8 +45,8 @@ Inputs are told apart by what they are; force one with KIND:PATH, where KIND is 
 rootfs, manifests, quadlets, image-references, list, blueprint, image or lock.
 
 Environment: REGISTRY_AUTH_FILE (credentials), SOURCE_DATE_EPOCH (times of written files),
-CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, HOME (where settings are looked for),
-HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR.
+CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME (where settings are
+looked for), PATH (credential helpers, skopeo), HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR.
 
 Exit codes: 0 done, 1 a check failed or a budget was exceeded, 2 usage, 3 the environment failed.";
 
