@@ -95,7 +95,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +138,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -237,7 +245,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__fetch)
-            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -276,6 +284,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -469,7 +485,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__plan)
-            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -504,6 +520,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -553,7 +577,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__validate)
-            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -600,6 +624,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -50,7 +50,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l exclud
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many requests at once' -r
@@ -79,7 +81,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l exclude
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many requests at once' -r
@@ -99,7 +103,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l exclud
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many requests at once' -r
@@ -190,7 +196,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l exc
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l jobs -d 'How many requests at once' -r
