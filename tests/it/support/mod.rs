@@ -6,6 +6,7 @@ pub mod command;
 pub mod docker_registry;
 pub mod fixture;
 pub mod memory;
+pub mod random;
 pub mod registry;
 pub mod rpm;
 pub mod storage;

@@ -1,0 +1,162 @@
+//! An in-process registry that can be told to fail, for what real ones do not do on command.
+//!
+//! Serves what it was given, notes requests, asks for credentials if told to, and breaks answers
+//! whose path contains a given text. It speaks HTTP by itself (`delivery`), because libraries refuse
+//! to send what is wrong; `fault` is what can be wrong, `content` what is right.
+
+mod connection;
+mod content;
+mod delivery;
+mod fault;
+mod tests;
+
+use super::fixture::Repository;
+use content::Content;
+use fault::Faults;
+pub use fault::{After, Fault};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+/// Whether credentials are asked for; the right ones are `user` and `secret`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// No.
+    None,
+    /// HTTP basic.
+    Basic,
+    /// A token, which the token service gives for basic credentials.
+    Bearer,
+    /// A token, which the token service gives to anybody.
+    AnonymousBearer,
+    /// The same, but each token is good for so many requests only.
+    ExpiringBearer(u32),
+    /// A token from a service whose answer never ends.
+    EndlessToken,
+    /// Credentials, which are refused and sent back in the message.
+    Echo,
+}
+
+/// One request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Path and query; nothing where a proxy is asked for a tunnel.
+    pub path: String,
+    /// The value of `Authorization`.
+    pub authorization: Option<String>,
+    /// The value of `Proxy-Authorization`.
+    pub proxy_authorization: Option<String>,
+    /// The value of `Range`.
+    pub range: Option<String>,
+}
+
+struct Inner {
+    content: Content,
+    faults: Mutex<Faults>,
+    seen: Mutex<Vec<Seen>>,
+    auth: Auth,
+    /// For how many requests each token is still good; keys are values of `Authorization`.
+    tokens: Mutex<HashMap<String, u32>>,
+    address: String,
+    /// Bytes per second of each answer; 0 is as fast as can be.
+    speed: AtomicU64,
+}
+
+/// The registry; it stops when this is dropped, and every connection with it.
+pub struct FaultyRegistry {
+    inner: Arc<Inner>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl FaultyRegistry {
+    /// Serves repositories on loopback.
+    pub fn start(repositories: &[Repository]) -> Self {
+        Self::start_with(repositories, Auth::None)
+    }
+
+    /// Serves repositories that ask for credentials.
+    pub fn start_with(repositories: &[Repository], auth: Auth) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+        let address = listener.local_addr().expect("a listener has an address").to_string();
+        let inner = Arc::new(Inner {
+            content: Content::of(repositories),
+            faults: Mutex::default(),
+            seen: Mutex::default(),
+            auth,
+            tokens: Mutex::default(),
+            address,
+            speed: AtomicU64::new(0),
+        });
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = inner.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // Connections are tasks of this runtime, so they end with it.
+            runtime.expect("a runtime can be made").block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is usable");
+                tokio::select! {
+                    () = connection::serve(listener, served) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { inner, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Host and port, as references write them.
+    pub fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    /// Breaks every answer whose path contains a text.
+    pub fn fail(&self, path: &str, fault: Fault) {
+        self.faults().plan(path, None, fault);
+    }
+
+    /// Breaks the next answers whose path contains a text, as many as said. What was planned first
+    /// comes first.
+    pub fn fail_times(&self, path: &str, times: usize, fault: Fault) {
+        self.faults().plan(path, Some(times), fault);
+    }
+
+    /// Breaks so many answers out of a hundred by a fault of chance that a client can get over.
+    pub fn misbehave(&self, seed: u64, percent: usize) {
+        self.faults().misbehave(seed, percent);
+    }
+
+    /// Breaks nothing any more.
+    pub fn heal(&self) {
+        *self.faults() = Faults::default();
+    }
+
+    /// Sends at most so many bytes of each answer in a second; 0 is as fast as can be.
+    pub fn throttle(&self, speed: u64) {
+        self.inner.speed.store(speed, Relaxed);
+    }
+
+    /// The requests since the last call.
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.inner.seen.lock().expect("no panic while locked"))
+    }
+
+    /// The paths of blobs that were asked for since the last call of `take_seen`.
+    pub fn blob_requests(&self) -> usize {
+        self.inner.seen.lock().expect("no panic while locked").iter().filter(|s| s.path.contains("/blobs/")).count()
+    }
+
+    fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
+        self.inner.faults.lock().expect("no panic while locked")
+    }
+}
+
+impl Drop for FaultyRegistry {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was printed by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
