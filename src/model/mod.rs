@@ -5,6 +5,7 @@ pub mod crio;
 pub mod digest;
 pub mod failure;
 pub mod finding;
+pub mod grammar;
 pub mod manifest;
 pub mod plan;
 pub mod platform;

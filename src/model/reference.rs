@@ -1,9 +1,10 @@
 //! `Reference`: what a workload names. `Repository`, `PinnedReference`: what is asked of a registry.
 //!
-//! The grammar is the one of distribution/reference; `oci_spec` parses it. The text is kept as it
+//! The grammar is the one of distribution/reference. The text is kept as it
 //! was written, because runtimes and MicroShift's own recipe look images up by that text.
 
 use super::digest::{Digest, Hasher};
+use super::grammar::{Name, full_repository};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -86,11 +87,14 @@ impl ReferenceError {
             ReferenceError::Form { text, .. } if text.matches('@').count() == 1 && !text.contains("@sha256:") => {
                 "what follows `@` must be a digest (`@sha256:…`); fix the file that names this image".into()
             }
+            ReferenceError::Form { text, .. } if text.starts_with('[') => {
+                "podman and skopeo know no IPv6 addresses in references; give the registry a name".into()
+            }
             ReferenceError::Form { .. } => "a reference is `registry/path[:tag][@sha256:…]`, in lower case".into(),
-            ReferenceError::ShortName(text) => match oci_spec::distribution::Reference::try_from(text.as_str()) {
-                Ok(full) => format!("write the registry out, for example `{full}`"),
-                Err(_) => "write the registry out, for example `quay.io/…`".into(),
-            },
+            ReferenceError::ShortName(text) => {
+                let full = Name::parse(text).and_then(|name| Some(full_repository(name.repository)? + &name.suffix()));
+                format!("write the registry out, for example `{}`", full.as_deref().unwrap_or("quay.io/…"))
+            }
         }
     }
 }
@@ -138,20 +142,17 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let form = |cause: String| ReferenceError::Form { text: text.to_owned(), cause };
-        let parsed = oci_spec::distribution::Reference::try_from(text).map_err(|e| form(e.to_string()))?;
-        let names_registry =
-            text.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
-        if !names_registry {
+        let form = |cause: &str| ReferenceError::Form { text: text.to_owned(), cause: cause.to_owned() };
+        let name = Name::parse(text).ok_or_else(|| form("invalid reference format"))?;
+        let digest = name.digest.map(Digest::from_str).transpose().map_err(|e| form(&e.to_string()))?;
+        if name.host().is_none() {
             return Err(ReferenceError::ShortName(text.to_owned()));
         }
-        let digest = parsed.digest().map(Digest::from_str).transpose().map_err(|e| form(e.to_string()))?;
-        Ok(Self {
-            text: text.to_owned(),
-            repository: Repository { host: parsed.registry().to_owned(), path: parsed.repository().to_owned() },
-            tag: parsed.tag().map(str::to_owned),
-            digest,
-        })
+        let full = full_repository(name.repository).ok_or_else(|| form("invalid reference format"))?;
+        let (host, path) = full.split_once('/').ok_or_else(|| form("invalid reference format"))?;
+        let tag = name.tag.or(digest.is_none().then_some("latest")).map(str::to_owned);
+        let repository = Repository { host: host.to_owned(), path: path.to_owned() };
+        Ok(Self { text: text.to_owned(), repository, tag, digest })
     }
 }
 
@@ -228,6 +229,25 @@ mod tests {
         // printf 'quay.io/a/b:v1\n' | sha256sum
         let reference: Reference = "quay.io/a/b:v1".parse().unwrap();
         assert_eq!(reference.key(), Digest::of(b"quay.io/a/b:v1\n").hex());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_grammar_is_that_of_oci_spec(text in "([a-z]{1,3}[.:/@_-]{0,2}){1,4}[A-Z0-9]{0,2}(:5000)?(/[a-z_.-]{1,4}){0,3}(:[a-zA-Z0-9_.-]{1,5})?(@sha256:[0-9a-f]{63,65})?") {
+            let ours = text.parse::<Reference>();
+            let names_registry =
+                text.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+            match oci_spec::distribution::Reference::try_from(text.as_str()) {
+                Ok(theirs) if names_registry => {
+                    let ours = ours.expect("oci-spec takes it");
+                    proptest::prop_assert_eq!(ours.repository().host(), theirs.registry());
+                    proptest::prop_assert_eq!(ours.repository().path(), theirs.repository());
+                    proptest::prop_assert_eq!(ours.tag(), theirs.tag());
+                }
+                Ok(_) => proptest::prop_assert_eq!(ours, Err(ReferenceError::ShortName(text))),
+                Err(_) => proptest::prop_assert!(ours.is_err()),
+            }
+        }
     }
 
     #[test]

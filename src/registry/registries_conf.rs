@@ -5,7 +5,6 @@
 //! a reference in `route`, for a short name in `short_names`, which files a root has in `root`.
 
 mod file;
-pub(crate) mod grammar;
 mod root;
 mod route;
 mod short_names;

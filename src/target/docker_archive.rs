@@ -6,6 +6,7 @@ use super::Error;
 use super::archive::Archive;
 use super::error::foreign;
 use super::image::{Found, Opened, Source};
+use crate::model::grammar::{Name, full_repository};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::{Digest, Platform};
 use serde::Deserialize;
@@ -111,8 +112,8 @@ fn find(items: Vec<Item>, reference: Option<&str>) -> Result<Item, Error> {
 
 /// Whether a tag is the one that is meant: docker leaves its own registry out.
 fn is(tag: &str, wanted: &str) -> bool {
-    let full = |name: &str| oci_spec::distribution::Reference::try_from(name).map(|reference| reference.whole());
-    tag == wanted || matches!((full(tag), full(wanted)), (Ok(a), Ok(b)) if a == b)
+    let full = |name| Name::parse(name).and_then(|name| Some(full_repository(name.repository)? + &name.suffix()));
+    tag == wanted || matches!((full(tag), full(wanted)), (Some(a), Some(b)) if a == b)
 }
 
 #[cfg(test)]

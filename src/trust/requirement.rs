@@ -5,7 +5,7 @@
 
 use super::json::{Fields, Json, Taken};
 use super::policy::PolicyError;
-use crate::registry::registries_conf::grammar::{Name, full_repository, is_host, is_path};
+use crate::model::grammar::{Name, full_repository, is_host, is_path};
 
 /// What an image must fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Scopes: the names under which policy.json knows images, from the narrowest to the widest.
 
 use crate::model::Reference;
-use crate::registry::registries_conf::grammar::is_digest;
+use crate::model::grammar::is_digest;
 
 /// The scopes of a `dir:` image: its folder, then every folder above it but `/`, whose place the
 /// transport's own default takes. The path must be absolute and without links, because runtimes

@@ -1,7 +1,7 @@
 //! One file of registries.conf: from its text to settings that make sense, or the reason why a
 //! runtime refuses it. Pure.
 
-use super::grammar;
+use crate::model::grammar;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};

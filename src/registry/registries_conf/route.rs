@@ -5,9 +5,9 @@
 //! blocked. So a blocked registry with mirrors lives on by them, a mirror in a blocked registry is
 //! left out, and `blocked` beside a `location` elsewhere blocks nothing.
 
+use super::RegistriesConf;
 use super::file::{Pull, Registry};
-use super::{RegistriesConf, grammar};
-use crate::model::Reference;
+use crate::model::{Reference, grammar};
 use std::path::PathBuf;
 
 /// Where a reference is pulled from.

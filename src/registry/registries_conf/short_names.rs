@@ -2,7 +2,7 @@
 
 use super::RegistriesConf;
 use super::file::Mode;
-use super::grammar::{Name, full_repository};
+use crate::model::grammar::{Name, full_repository};
 use std::path::PathBuf;
 
 /// What a name is pulled as.

@@ -1,6 +1,8 @@
-//! The grammar of names, for files whose names no other type parses: what is a host, a repository,
-//! a short name. Source: the grammar of distribution/reference in the version that
-//! containers/image carries, which knows no IPv6 hosts.
+//! The grammar of names: what is a host, a repository, a short name. Source: the grammar of
+//! distribution/reference in the version that containers/image carries, which knows no IPv6 hosts.
+//!
+//! `oci_spec` has it as one regular expression; to compile that takes 30 ms and 15 MiB of every start of
+//! the program, more than all else that a run without news does. A test compares the two.
 
 /// The longest name of a repository, registry included.
 const MAX_NAME: usize = 255;
