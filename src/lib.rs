@@ -19,7 +19,7 @@
 //! # Files this program reads and writes
 //!
 //! It reads its inputs; `containers-auth.json` and docker's `config.json` where they stand by
-//! default or where `--authfile` points; `registries.conf` and its drop-ins; the folder of
+//! default or where `--authfile` points; `registries.conf` and its drop-ins; `certs.d`, or the folder of
 //! `--cert-dir`; templates in `--template-dir`; the targets of `validate` and the root of `explain`.
 //!
 //! It writes below `--store` and `--cache`, the files that `-o` and `--report` name, and, for `embed`, below

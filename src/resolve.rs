@@ -24,6 +24,10 @@ const MAX_DEPTH: usize = 4;
 /// How many entries of one index are asked for at once.
 const ENTRIES_AT_ONCE: usize = 4;
 
+/// How many images are resolved at once for each job: manifests are small, and what takes time is the way
+/// to the registry and back.
+const MANIFESTS_A_JOB: usize = 2;
+
 /// A plan, and the bytes that were read to make it.
 pub struct Resolved {
     /// The plan.
@@ -32,7 +36,7 @@ pub struct Resolved {
     pub content: HashMap<Digest, Vec<u8>>,
 }
 
-/// Resolves every image of `release`, `jobs` at a time.
+/// Resolves every image of `release`, several for each of `jobs` at a time.
 pub async fn resolve(
     release: &Release,
     platforms: &Platforms,
@@ -49,7 +53,7 @@ pub async fn resolve(
             progress.advance(1);
             Ok::<_, anyhow::Error>(image)
         })
-        .buffered(jobs.max(1))
+        .buffered(jobs.max(1) * MANIFESTS_A_JOB)
         .try_collect()
         .await?;
     progress.finish();
@@ -96,7 +100,7 @@ pub async fn survey(
             progress.advance(1);
             Ok::<_, anyhow::Error>(content.into_values().fold(0, u64::saturating_add))
         })
-        .buffered(jobs.max(1))
+        .buffered(jobs.max(1) * MANIFESTS_A_JOB)
         .try_collect()
         .await?;
     progress.finish();
@@ -241,7 +245,11 @@ impl Resolver<'_> {
             let mut asked: Vec<BoxFuture<'_, Result<Branch>>> = Vec::new();
             for (entry, _) in entries.iter().zip(&kept).filter(|(_, kept)| **kept) {
                 let platform = entry.platform.as_ref();
-                asked.push(Box::pin(self.branch(repository, &entry.descriptor.digest, platform, depth + 1)));
+                asked.push(Box::pin(async move {
+                    let raw = self.manifest(repository, &entry.descriptor.digest).await?;
+                    require_size(&entry.descriptor, &raw)?;
+                    self.branch(repository, &entry.descriptor.digest, platform, depth + 1).await
+                }));
             }
             let below = stream::iter(asked).buffered(ENTRIES_AT_ONCE).try_collect();
             let mut below: VecDeque<Branch> = below.await?;
@@ -356,6 +364,18 @@ fn require_image(manifest: &Digest, config: &Descriptor) -> Result<()> {
         .into());
     }
     Ok(())
+}
+
+/// Fails where an index announces another size than a manifest has: runtimes and this program's own
+/// checks would refuse it.
+fn require_size(announced: &Descriptor, manifest: &RawManifest) -> Result<()> {
+    let (digest, size) = (&announced.digest, manifest.descriptor().size);
+    if announced.size == size {
+        return Ok(());
+    }
+    Err(Failure::check(format!("its index announces {digest} with {} bytes, it has {size}", announced.size))
+        .hint("the index was made wrongly; get another build of the image")
+        .into())
 }
 
 /// Fails where one digest is announced with two sizes: one of them is a lie.

@@ -95,7 +95,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -154,6 +154,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -245,7 +253,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__fetch)
-            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,6 +308,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -485,7 +501,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__plan)
-            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
+            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -539,6 +555,14 @@ _bootc__embed() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --format)
                     COMPREPLY=($(compgen -W "text json html junit" -- "${cur}"))
                     return 0
@@ -577,7 +601,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__validate)
-            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --format --quiet --help"
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -640,6 +664,14 @@ _bootc__embed() {
                     return 0
                     ;;
                 --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

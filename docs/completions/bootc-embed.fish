@@ -55,7 +55,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l regist
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'
 html\t'One page that shows everything; of `validate` only'
@@ -86,7 +88,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registr
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'
 html\t'One page that shows everything; of `validate` only'
@@ -108,7 +112,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l regist
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'
 html\t'One page that shows everything; of `validate` only'
@@ -201,7 +207,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l reg
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l jobs -d 'How many requests at once' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'
 html\t'One page that shows everything; of `validate` only'

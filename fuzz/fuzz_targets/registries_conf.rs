@@ -24,7 +24,6 @@ fuzz_target!(|data: &[u8]| {
             let again: Reference = pinned.parse().unwrap_or_else(|e| panic!("{pinned}: {e}"));
             assert_eq!(again.repository().to_string(), source.repository);
         }
-        let _ = conf.check(reference.repository(), true);
     }
     for name in ["app", "team/app:v1", text] {
         if let ShortName::Full(text) | ShortName::Alias { reference: text, .. } = conf.short_name(name) {

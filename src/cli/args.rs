@@ -3,14 +3,21 @@
 use super::environment;
 use super::printer::Printer;
 use crate::discover::{Input, discover};
+use crate::fetch::StoreFirst;
 use crate::model::{Failure, Invalid, Plan, Platform, Platforms, Release};
 use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
 use crate::resolve::{Resolved, resolve};
+use crate::store::Pool;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
+/// How to go on after a run that did not come to its end.
+pub const AGAIN: &str = "run the same command again: what is there is not fetched twice";
 /// Which platforms.
 #[derive(Debug, Args)]
 pub struct PlatformArgs {
@@ -130,10 +137,18 @@ pub struct RegistryArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Registries")]
     tls_verify: bool,
-    /// How many requests at once.
+    /// How many blobs at once; of manifests, which are small, twice as many.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256),
           help_heading = "Registries")]
     jobs: u16,
+    /// How often a request is repeated that failed for a passing reason: a broken or stalled
+    /// connection, an overloaded registry.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=100),
+          help_heading = "Registries")]
+    retries: u32,
+    /// Give up after this long altogether: a number with s, m or h. [default: never]
+    #[arg(long, value_name = "TIME", value_parser = super::size::parse_time, help_heading = "Registries")]
+    timeout: Option<Duration>,
 }
 
 impl RegistryArgs {
@@ -142,8 +157,13 @@ impl RegistryArgs {
         usize::from(self.jobs)
     }
 
+    /// Begins the time that the user allows.
+    pub fn deadline(&self) -> Deadline {
+        Deadline(self.timeout.map(|timeout| (Instant::now() + timeout, timeout)))
+    }
+
     /// The lane that was chosen.
-    pub async fn connect(&self) -> Result<Box<dyn Registry>> {
+    pub async fn connect(&self, printer: &Printer) -> Result<Arc<dyn Registry>> {
         if self.transport == Transport::Proxy && self.registries_conf_dir.is_some() {
             return Err(Failure::usage("`--registries-conf-dir` is nothing that skopeo can be told")
                 .hint("leave out `--transport proxy`, or write all into one file: `--registries-conf FILE`")
@@ -159,10 +179,27 @@ impl RegistryArgs {
             jobs: self.jobs(),
             registries_conf: conf.files,
             chosen_conf: conf.chosen,
+            retries: self.retries,
+            ..Options::default()
         };
         Ok(match self.transport {
-            Transport::Http => Box::new(Http::new(options)?),
-            Transport::Proxy => Box::new(Proxy::new(options).await?),
+            Transport::Http => Arc::new(Http::new(options, Arc::new(printer.clone()))?),
+            Transport::Proxy => Arc::new(Proxy::new(options).await?),
+        })
+    }
+}
+
+/// When to give up, if ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Option<(Instant, Duration)>);
+
+impl Deadline {
+    /// Does work with registries, as long as the user allows.
+    pub async fn keep<T>(self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some((deadline, timeout)) = self.0 else { return work.await };
+        tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            let text = format!("not done after {} s, the time that `--timeout` allows", timeout.as_secs());
+            Err(Failure::environment(text).hint(AGAIN).into())
         })
     }
 }
@@ -206,11 +243,19 @@ pub struct SetArgs {
 }
 
 impl SetArgs {
-    /// Discovers and resolves; tells of tags.
-    pub async fn resolve(&self, inputs: &[Input], printer: &Printer) -> Result<(Box<dyn Registry>, Resolved)> {
+    /// Discovers and resolves; tells of tags. What `present` holds already is not asked for.
+    pub async fn resolve(
+        &self,
+        inputs: &[Input],
+        present: Option<Pool>,
+        printer: &Printer,
+    ) -> Result<(Arc<dyn Registry>, Resolved)> {
         let (release, platforms) = self.platforms.discover(inputs)?;
         warn_of_unusable(&release, printer);
-        let lane = self.registry.connect().await?;
+        let mut lane = self.registry.connect(printer).await?;
+        if let Some(pool) = present {
+            lane = Arc::new(StoreFirst { pool, registry: lane });
+        }
         let resolved = resolve(&release, &platforms, lane.as_ref(), self.registry.jobs(), printer).await?;
         warn_of_moving_targets(&resolved.plan, printer);
         Ok((lane, resolved))

@@ -2,7 +2,7 @@
 
 use super::args::{SetArgs, inputs};
 use super::environment;
-use super::fetch::{CacheArgs, fill, open_or_create, text};
+use super::fetch::{CacheArgs, existing, fill, open_or_create, text};
 use super::install::Install;
 use super::printer::Printer;
 use super::validate::{conclude, prove};
@@ -65,39 +65,41 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
             .into());
     }
     let templates = templates(args.template_dir.as_deref())?;
-    let (registry, resolved) = args.set.resolve(&inputs, printer).await?;
+    let store_path = Path::new(args.store.trim_matches('/'));
+    let deadline = args.set.registry.deadline();
+    let resolving = args.set.resolve(&inputs, existing(&args.root, store_path)?, printer);
+    let (registry, resolved) = deadline.keep(resolving).await?;
     args.set.budget.check(&resolved.plan)?;
+    let plan = resolved.plan.clone();
 
     // Rendered before anything is written: a template that fails leaves the root as it was.
     let crio = has_crio(&args.root) || inputs.iter().any(|input| has_crio(Path::new(&input.value)));
     let kinds = [Some(Kind::ImportUnit), crio.then_some(Kind::CrioPins)];
     let mut outputs: Vec<Output> = Vec::new();
     for kind in kinds.into_iter().flatten() {
-        outputs.extend(emit(kind, &resolved.plan, &args.store, &templates)?.outputs);
+        outputs.extend(emit(kind, &plan, &args.store, &templates)?.outputs);
     }
 
     let fill = async {
         let mtime = environment::source_date_epoch()?;
         let root = open_or_create(&args.root)?;
-        let store_path = Path::new(args.store.trim_matches('/'));
         let mut install = Install::new(&root, mtime);
         outputs.iter().try_for_each(|output| install.check(output))?;
         install.folder(store_path)?;
         let store = Store::create(&root, store_path, mtime)?;
-        let summary =
-            fill(&resolved, registry.as_ref(), &store, &args.cache, args.set.registry.jobs(), printer).await?;
+        let fill = fill(resolved, registry, store, &args.cache, args.set.registry.jobs(), printer);
+        let summary = deadline.keep(fill).await?;
         outputs.iter().try_for_each(|output| install.put(output))?;
         install.finish()?;
         let name = format!("rootfs:{}", args.root.display());
-        let validation =
-            (!args.no_validate).then(|| prove(&root, name, &args.store, &resolved.plan, &templates, printer));
+        let validation = (!args.no_validate).then(|| prove(&root, name, &args.store, &plan, &templates, printer));
         Ok::<_, anyhow::Error>((summary, validation.transpose()?))
     };
     let (summary, validation) = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
     let emitted = outputs.iter().map(|output| format!("/{}", output.path)).collect();
     let report = Report { store: args.store.clone(), summary, emitted, validation };
     printer.result(&report, |report| {
-        let place = format!("{} for {}", report.store, resolved.plan.platforms());
+        let place = format!("{} for {}", report.store, plan.platforms());
         let written: String = report.emitted.iter().map(|path| format!("  wrote    {path}\n")).collect();
         let proof = report.validation.as_ref().map(|report| proof(report, printer));
         text(&report.summary, &place) + &written + &proof.unwrap_or_default()

@@ -14,6 +14,7 @@ use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Fill a store, and nothing else.
 #[derive(Debug, clap::Args)]
@@ -61,10 +62,13 @@ struct Report<'a> {
 
 /// Runs the verb.
 pub async fn run(args: Args, printer: &Printer) -> Result<()> {
-    let summary = match &args.locked {
-        Some(path) => locked(&args, path, printer).await?,
-        None => unlocked(&args, printer).await?,
+    let work = async {
+        match &args.locked {
+            Some(path) => locked(&args, path, printer).await,
+            None => unlocked(&args, printer).await,
+        }
     };
+    let summary = args.set.registry.deadline().keep(work).await?;
     printer.result(&Report { store: &args.store, summary }, |report| {
         text(&report.summary, &report.store.display().to_string())
     })?;
@@ -77,11 +81,12 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
 
 /// Fetches what the inputs name.
 async fn unlocked(args: &Args, printer: &Printer) -> Result<Summary> {
-    let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), printer).await?;
+    let present = existing(&args.store, Path::new("."))?;
+    let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), present, printer).await?;
     args.set.budget.check(&resolved.plan)?;
     let fill = async {
         let store = open_store(&args.store)?;
-        fill(&resolved, registry.as_ref(), &store, &args.cache, args.set.registry.jobs(), printer).await
+        fill(resolved, registry, store, &args.cache, args.set.registry.jobs(), printer).await
     };
     fill.await.with_context(|| filling(&args.store))
 }
@@ -94,51 +99,66 @@ fn open_store(path: &Path) -> Result<Store> {
     Ok(Store::create(&open_or_create(path)?, Path::new("."), environment::source_date_epoch()?)?)
 }
 
+/// The pool of the store at `path` below `root`, if there is one that can be read.
+pub fn existing(root: &Path, path: &Path) -> Result<Option<Pool>> {
+    let Ok(root) = Dir::open_ambient_dir(root, ambient_authority()) else { return Ok(None) };
+    Ok(Pool::existing(&root, &path.join("blobs"))?)
+}
+
 /// Fetches what a lock says. The lock is resolved anew, by digests alone: it must say what its
 /// manifests say. Blobs that are there already are hashed.
 async fn locked(args: &Args, path: &Path, printer: &Printer) -> Result<Summary> {
     let plan = read_lock(path)?;
     args.set.budget.check(&plan)?;
-    let (lane, cache) = (args.set.registry.connect().await?, args.cache.open()?);
+    let (mut registry, cache) = (args.set.registry.connect(printer).await?, args.cache.open()?);
     let store = open_store(&args.store).with_context(|| filling(&args.store))?;
-    let registry = StoreFirst { pool: store.pool(), registry: lane.as_ref() };
-    let (release, platforms) = (Release::from(&plan), plan.platforms());
-    let resolved = resolve(&release, &platforms, &registry, args.set.registry.jobs(), printer);
-    let resolved = resolved.await.with_context(|| format!("checking lock `{}`", path.display()))?;
-    if resolved.plan != plan {
-        let differs = plan.images.iter().zip(&resolved.plan.images).find(|(said, found)| said != found);
+    if let Some(pool) = existing(&args.store, Path::new("."))? {
+        registry = Arc::new(StoreFirst { pool, registry });
+    }
+    let (release, platforms, jobs) = (Release::from(&plan), plan.platforms(), args.set.registry.jobs());
+    let resolved = resolve(&release, &platforms, registry.as_ref(), jobs, printer);
+    let Resolved { plan: found, content } =
+        resolved.await.with_context(|| format!("checking lock `{}`", path.display()))?;
+    if found != plan {
+        let differs = plan.images.iter().zip(&found.images).find(|(said, found)| said != found);
         let what = differs.map_or_else(|| "its images".to_owned(), |(image, _)| format!("`{}`", image.reference));
         return Err(Failure::check(format!("lock `{}` does not say of {what} what its manifests say", path.display()))
             .hint("make the lock anew: `bootc-embed plan INPUT… -o LOCK`")
             .into());
     }
     let fetch = Fetch {
-        plan: &plan,
-        known: &resolved.content,
-        registry: &registry,
-        store: &store,
-        cache: cache.as_ref(),
+        plan: Arc::new(plan),
+        known: Arc::new(content),
+        registry,
+        store: Arc::new(store),
+        cache: cache.map(Arc::new),
         verify: true,
-        jobs: args.set.registry.jobs(),
-        progress: printer,
+        jobs,
+        progress: Arc::new(printer.clone()),
     };
     fetch.run().await.with_context(|| filling(&args.store))
 }
 
 /// Completes and publishes a store.
 pub async fn fill(
-    resolved: &Resolved,
-    registry: &dyn Registry,
-    store: &Store,
+    resolved: Resolved,
+    registry: Arc<dyn Registry>,
+    store: Store,
     cache: &CacheArgs,
     jobs: usize,
     printer: &Printer,
 ) -> Result<Summary> {
-    let cache = cache.open()?;
-    let Resolved { plan, content } = resolved;
-    Fetch { plan, known: content, registry, store, cache: cache.as_ref(), verify: false, jobs, progress: printer }
-        .run()
-        .await
+    let fetch = Fetch {
+        plan: Arc::new(resolved.plan),
+        known: Arc::new(resolved.content),
+        registry,
+        store: Arc::new(store),
+        cache: cache.open()?.map(Arc::new),
+        verify: false,
+        jobs,
+        progress: Arc::new(printer.clone()),
+    };
+    fetch.run().await
 }
 
 /// Opens a folder that the user named, making it if need be.
@@ -156,15 +176,22 @@ pub fn open_or_create(path: &Path) -> Result<Dir> {
 /// The summary for people.
 pub fn text(summary: &Summary, place: &str) -> String {
     let mut text = format!(
-        "{} in {place}\n  stored   {} in {} files\n  fetched  {} in {} blobs\n",
+        "{} in {place}\n  stored   {} in {} files\n  fetched  {} in {}{}\n",
         images(summary.images),
         show(summary.bytes),
         summary.files,
         show(summary.fetched_bytes),
-        summary.fetched,
+        blobs(summary.fetched),
+        pace(summary),
     );
+    if summary.resumed_bytes > 0 {
+        text += &format!("  resumed  {} of a run that was cut off\n", show(summary.resumed_bytes));
+    }
     if summary.from_cache > 0 {
-        text += &format!("  cache    {} blobs\n", summary.from_cache);
+        text += &format!("  cache    {}\n", blobs(summary.from_cache));
+    }
+    if summary.saved_bytes > 0 {
+        text += &format!("  saved    {}: shared by images, or there before\n", show(summary.saved_bytes));
     }
     if summary.removed_views + summary.removed_files > 0 {
         text += &format!(
@@ -174,4 +201,18 @@ pub fn text(summary: &Summary, place: &str) -> String {
         );
     }
     text
+}
+
+fn blobs(count: u64) -> String {
+    if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") }
+}
+
+/// How long it took, and how fast that was.
+fn pace(summary: &Summary) -> String {
+    let tenths = summary.duration_ms / 100;
+    let time = format!(" in {}.{} s", tenths / 10, tenths % 10);
+    match (summary.fetched_bytes * 1000).checked_div(summary.duration_ms) {
+        Some(rate) if summary.fetched_bytes > 0 => format!("{time}, {}/s", show(rate)),
+        _ => time,
+    }
 }

@@ -9,7 +9,9 @@ mod errors;
 mod explain;
 mod fetch;
 mod install;
+mod interrupt;
 mod list;
+mod output;
 mod plan;
 mod printer;
 mod report;
@@ -48,7 +50,8 @@ Environment: REGISTRY_AUTH_FILE (credentials), SOURCE_DATE_EPOCH (times of writt
 CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME (where settings are
 looked for), PATH (credential helpers, skopeo), HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR.
 
-Exit codes: 0 done, 1 a check failed or a budget was exceeded, 2 usage, 3 the environment failed.";
+Exit codes: 0 done, 1 a check failed or a budget was exceeded, 2 usage, 3 the environment failed,
+130 or 143 interrupted by SIGINT or SIGTERM.";
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,7 +110,9 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         Ok(runtime) => runtime,
         Err(e) => return errors::report(&printer, &anyhow::Error::from(e).context("starting")),
     };
-    let done = runtime.block_on(async {
+    let (ended, interrupted) = tokio::sync::oneshot::channel();
+    runtime.spawn(interrupt::watch(printer.clone(), ended));
+    let work = async {
         match cli.verb {
             Verb::Embed(args) => embed::run(args, &printer).await,
             Verb::List(args) => list::run(&args, &printer),
@@ -118,11 +123,14 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Verb::Explain(args) => explain::run(&args, &printer),
             Verb::Serve(args) => serve::run(&args, &printer).await,
         }
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            done = work => done.map_or_else(|e| errors::report(&printer, &e), |()| ExitCode::SUCCESS),
+            Ok(code) = interrupted => ExitCode::from(code),
+        }
     });
     // Nothing that is still under way matters any more.
     runtime.shutdown_background();
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => errors::report(&printer, &e),
-    }
+    code
 }

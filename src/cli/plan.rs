@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o.
 #[derive(Debug, clap::Args)]
@@ -72,8 +71,12 @@ pub struct Sizes {
 
 /// Runs the verb.
 pub async fn run(args: Args, printer: &Printer) -> Result<()> {
-    let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), printer).await?;
-    let survey = survey(&resolved, registry.as_ref(), args.set.registry.jobs(), printer).await?;
+    let work = async {
+        let (registry, resolved) = args.set.resolve(&inputs(&args.inputs), None, printer).await?;
+        let survey = survey(&resolved, registry.as_ref(), args.set.registry.jobs(), printer).await?;
+        Ok((resolved, survey))
+    };
+    let (resolved, survey) = args.set.registry.deadline().keep(work).await?;
     let plan = &resolved.plan;
     printer.result(&report(plan, &survey), text)?;
     if survey.unknown > 0 {
@@ -83,20 +86,10 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     }
     args.set.budget.check(plan)?;
     if let Some(path) = &args.output {
-        write_lock(path, plan).with_context(|| format!("writing lock `{}`", path.display()))?;
+        super::output::write(path, &lock_text(plan), None)
+            .with_context(|| format!("writing lock `{}`", path.display()))?;
         printer.say(&format!("next: `bootc-embed fetch --locked {} --store DIR`", path.display()));
     }
-    Ok(())
-}
-
-/// Writes a lock that appears whole or not at all.
-fn write_lock(path: &Path, plan: &Plan) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&lock_text(plan))?;
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    file.persist(path)?;
     Ok(())
 }
 

@@ -1,28 +1,43 @@
 //! `Printer`: owns standard output, standard error and the progress bar.
 //!
 //! Results go to standard output, talk to standard error. Bars are drawn only on a terminal; elsewhere
-//! a stage is a line when it begins, and one every ten seconds.
+//! a stage is a line when it begins, one for everything that is whole, and one every ten seconds.
 
 use super::Format;
 use super::errors::BrokenPipe;
 use crate::model::Progress;
+use crate::model::progress::Part;
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a stage says how far it is where no bar can be drawn.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Prints.
+/// Prints. Clones print to the same place.
+#[derive(Clone)]
 pub struct Printer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     format: Format,
     quiet: bool,
-    bar: Mutex<Option<ProgressBar>>,
+    /// Whether standard error is a terminal that can be drawn on.
+    bars_wanted: bool,
+    bars: Mutex<Option<Bars>>,
     stage: Mutex<Option<Stage>>,
+}
+
+/// What is drawn on a terminal: a bar for each piece under way, and below them one for all.
+struct Bars {
+    all: MultiProgress,
+    total: ProgressBar,
+    bytes: bool,
 }
 
 /// A stage whose progress is told in lines.
@@ -48,17 +63,19 @@ fn tame(text: &str) -> String {
 impl Printer {
     /// A printer with the user's settings.
     pub fn new(format: Format, quiet: bool) -> Self {
-        Self { format, quiet, bar: Mutex::new(None), stage: Mutex::new(None) }
+        let bars_wanted = io::stderr().is_terminal() && !super::environment::is_dumb_terminal();
+        let (bars, stage) = (Mutex::new(None), Mutex::new(None));
+        Self { inner: Arc::new(Inner { format, quiet, bars_wanted, bars, stage }) }
     }
 
     /// Whether the user asked for JSON.
     pub fn is_json(&self) -> bool {
-        self.format == Format::Json
+        self.inner.format == Format::Json
     }
 
     /// The format of results.
     pub fn format(&self) -> Format {
-        self.format
+        self.inner.format
     }
 
     /// Whether results are for a terminal that shows colours.
@@ -84,14 +101,14 @@ impl Printer {
 
     /// Prints a line of talk.
     pub fn say(&self, line: &str) {
-        if !self.quiet {
+        if !self.inner.quiet {
             self.talk(&tame(line));
         }
     }
 
     /// Prints a warning.
     pub fn warn(&self, line: &str) {
-        if !self.quiet {
+        if !self.inner.quiet {
             self.talk(&format!("{} {}", "warning:".yellow().bold(), tame(line)));
         }
     }
@@ -105,62 +122,156 @@ impl Printer {
         }
     }
 
+    /// Says that the user has ended the run, below what was drawn last: a terminal that shows Ctrl-C as
+    /// `^C` has moved on, so nobody knows where the bars are that could be cleared away.
+    pub fn interrupted(&self, hint: &str) {
+        let bars = lock(&self.inner.bars).take();
+        if let Some(bars) = bars {
+            bars.all.set_draw_target(ProgressDrawTarget::hidden());
+            self.talk("");
+        }
+        self.error("interrupted", &[hint.to_owned()]);
+    }
+
     /// Writes to standard error; colours vanish where they are not wanted. If nobody listens, so be it.
     fn talk(&self, line: &str) {
-        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let write = || {
             let _ = writeln!(anstream::stderr().lock(), "{line}");
         };
-        match bar {
-            Some(bar) => bar.suspend(write),
+        match &*lock(&self.inner.bars) {
+            Some(bars) => bars.all.suspend(write),
             None => write(),
         }
     }
 
-    fn with_bar(&self, act: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            act(bar);
+    /// Changes the stage that is told in lines, and says a line if the last one is old.
+    fn report(&self, change: impl FnOnce(&mut Stage)) {
+        let mut stage = lock(&self.inner.stage);
+        let Some(stage) = stage.as_mut() else { return };
+        change(stage);
+        if stage.reported.elapsed() >= REPORT_INTERVAL {
+            stage.reported = Instant::now();
+            self.talk(&format!("{} {} of {}", stage.title, stage.amount(stage.done), stage.amount(stage.total)));
         }
     }
 }
 
 impl Progress for Printer {
     fn start(&self, title: &str, total: u64, bytes: bool) {
-        if self.quiet {
+        if self.inner.quiet {
             return;
         }
-        if !io::stderr().is_terminal() {
+        if !self.inner.bars_wanted {
             let stage = Stage { title: title.to_owned(), total, done: 0, bytes, reported: Instant::now() };
             self.talk(&format!("{title} {}", stage.amount(total)));
-            *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = Some(stage);
+            *lock(&self.inner.stage) = Some(stage);
             return;
         }
-        let amount = if bytes { "{bytes}/{total_bytes} {bytes_per_sec} {eta}" } else { "{pos}/{len}" };
-        let template = format!("{{msg:24}} [{{bar:30}}] {amount}");
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(title.to_owned());
-        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+        let amount = match (bytes, is_wide()) {
+            (true, true) => "{bytes}/{total_bytes}  {bytes_per_sec}  {eta}",
+            (true, false) => "{bytes}/{total_bytes}",
+            (false, _) => "{pos}/{len}",
+        };
+        let total = ProgressBar::new(total);
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let total = bars.add(styled(total, &format!("{{msg}} [{{wide_bar}}] {amount}")));
+        total.set_message(title.to_owned());
+        total.tick();
+        *lock(&self.inner.bars) = Some(Bars { all: bars, total, bytes });
     }
 
     fn advance(&self, amount: u64) {
-        self.with_bar(|bar| bar.inc(amount));
-        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stage) = stage.as_mut() {
-            stage.done += amount;
-            if stage.reported.elapsed() >= REPORT_INTERVAL {
-                stage.reported = Instant::now();
-                self.talk(&format!("{} {} of {}", stage.title, stage.amount(stage.done), stage.amount(stage.total)));
-            }
+        if let Some(bars) = &*lock(&self.inner.bars) {
+            bars.total.inc(amount);
+        }
+        self.report(|stage| stage.done = stage.done.saturating_add(amount));
+    }
+
+    fn part(&self, name: &str, size: u64) -> Box<dyn Part> {
+        let bar = lock(&self.inner.bars).as_ref().map(|bars| {
+            let amount = if bars.bytes { "{bytes:>10}/{total_bytes:10}" } else { "{pos}/{len}" };
+            // Above the total, which stays where it is.
+            let bar = bars.all.insert_before(&bars.total, ProgressBar::new(size));
+            let bar = styled(bar, &format!("  {{msg:16}} [{{wide_bar}}] {amount}"));
+            bar.set_message(short(name));
+            bar
+        });
+        Box::new(Piece { printer: self.clone(), bar, done: 0 })
+    }
+
+    fn done(&self, line: &str) {
+        // On a terminal, the bars say enough.
+        if lock(&self.inner.bars).is_none() {
+            self.say(&format!("  {line}"));
         }
     }
 
-    fn finish(&self) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            bar.finish_and_clear();
-        }
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn note(&self, line: &str) {
+        self.warn(line);
     }
+
+    fn finish(&self) {
+        if let Some(bars) = lock(&self.inner.bars).take() {
+            // If the terminal is gone, nobody sees what is left on it.
+            let _ = bars.all.clear();
+            bars.all.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        lock(&self.inner.stage).take();
+    }
+}
+
+/// A piece of a stage: a bar of its own on a terminal.
+struct Piece {
+    printer: Printer,
+    bar: Option<ProgressBar>,
+    done: u64,
+}
+
+impl Part for Piece {
+    fn at(&mut self, done: u64) {
+        let before = std::mem::replace(&mut self.done, done);
+        // Not after the stage has ended: the bar would draw itself anew.
+        if let Some(bars) = &*lock(&self.printer.inner.bars) {
+            if let Some(bar) = &self.bar {
+                bar.set_position(done);
+            }
+            if done >= before { bars.total.inc(done - before) } else { bars.total.dec(before - done) }
+        }
+        self.printer.report(|stage| stage.done = (stage.done + done).saturating_sub(before));
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let (Some(bar), Some(bars)) = (&self.bar, &*lock(&self.printer.inner.bars)) {
+            bar.finish_and_clear();
+            bars.all.remove(bar);
+        }
+    }
+}
+
+/// Whether a terminal has room for a rate and the time that is left.
+fn is_wide() -> bool {
+    rustix::termios::tcgetwinsize(io::stderr()).is_ok_and(|size| size.ws_col >= 72)
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        // The templates are this file's own.
+        Err(_) => bar,
+    }
+}
+
+/// The last part of a name, where digests differ, as long as a bar has room for.
+fn short(name: &str) -> String {
+    let name = tame(name);
+    let (repository, digest) = name.split_once("@sha256:").unwrap_or((&name, ""));
+    let last = repository.rsplit('/').next().unwrap_or(repository);
+    last.chars().take(7).chain("@".chars()).chain(digest.chars().take(8)).collect()
+}
+
+/// A poisoned lock only means that another thread panicked; what is drawn is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

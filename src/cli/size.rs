@@ -1,4 +1,6 @@
-//! Sizes as people write and read them.
+//! Sizes and times as people write and read them.
+
+use std::time::Duration;
 
 /// Bytes in the largest binary unit that keeps the number readable.
 pub fn show(bytes: u64) -> String {
@@ -41,6 +43,24 @@ pub fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).ok_or_else(|| "the size is too large".to_owned())
 }
 
+/// Reads `90`, `90s`, `10m`, `2h`.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("a whole number with s, m or h is expected".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a whole number is expected before the unit".to_owned())?;
+    let seconds = number.checked_mul(factor).filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| "between one second and a year is expected".to_owned())
+}
+
+const MAX_SECONDS: u64 = 365 * 24 * 3600;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +76,13 @@ mod tests {
             [("12", Some(12)), ("2GiB", Some(2 << 30)), ("2 gb", Some(2_000_000_000)), ("5M", Some(5 << 20))]
         {
             assert_eq!(parse(text).ok(), bytes, "{text}");
+        }
+        for (text, seconds) in [("90", Some(90)), (" 10m", Some(600)), ("2h", Some(7200)), ("0", None), ("9999h", None)]
+        {
+            assert_eq!(parse_time(text).ok(), seconds.map(Duration::from_secs), "{text}");
+        }
+        for text in ["", "m", "1.5h", "-1", "3d", "99999999999999999999", "9999999999999999999h"] {
+            assert!(parse_time(text).is_err(), "{text}");
         }
         for text in ["", "GiB", "1.5G", "-1", "3XB", "99999999999GiB"] {
             assert!(parse(text).is_err(), "{text}");

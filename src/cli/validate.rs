@@ -10,7 +10,7 @@ use crate::emit::{Content, Kind, Templates, emit};
 use crate::model::finding::Outcome;
 use crate::model::plan::LOCK_VERSION;
 use crate::model::{Failure, Finding, Plan, Platform, Platforms, Release, Report, Severity, Tree};
-use crate::store::{IMAGE_LIST, LOCK, files, lock_missing, parse_lock};
+use crate::store::{IMAGE_LIST, LOCK, lock_missing, parse_lock};
 use crate::target::docker_archive::DockerArchive;
 use crate::target::image::{self, Source};
 use crate::target::layout::Layout;
@@ -89,13 +89,7 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
 /// Writes a report; it appears whole or not at all, and with the time of everything that is shipped.
 fn write_report(path: &Path, text: &str) -> Result<()> {
     let mtime = environment::source_date_epoch()?;
-    let write = || -> std::io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or(std::io::ErrorKind::InvalidFilename)?;
-        let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
-        files::write(&folder, name, text.as_bytes(), 0o644, mtime)
-    };
-    write().map_err(|e| {
+    super::output::write(path, text.as_bytes(), Some(mtime)).map_err(|e| {
         let failure = Failure::environment(format!("writing the report `{}`", path.display())).because(e);
         failure.hint("choose a folder that is there, with room, and that you may write to").into()
     })
@@ -267,7 +261,7 @@ async fn read_image(
         Target::DockerArchive { path, reference } => Box::new(DockerArchive::open(path, reference.as_deref())?),
         Target::ContainersStorage(name) => Box::new(Local::new(name).await?),
         Target::Docker(reference) => {
-            lane = args.registry.connect().await?;
+            lane = args.registry.connect(printer).await?;
             Box::new(Remote::new(lane.as_ref(), reference))
         }
     };
@@ -276,7 +270,8 @@ async fn read_image(
         _ => None,
     };
     let platform = platform.unwrap_or_else(Platform::host);
-    let image = image::read(source.as_ref(), wanted, &platform, printer).await?;
+    let read = async { Ok(image::read(source.as_ref(), wanted, &platform, printer).await?) };
+    let image = args.registry.deadline().keep(read).await?;
     Ok((image.tree, Some(Platforms::Some(vec![image.platform]))))
 }
 

@@ -125,7 +125,7 @@ impl Keyring {
     ) -> Result<Option<Credentials>, Error> {
         for path in &self.search.files {
             let unreadable = |detail: String| Error::Configuration { path: path.clone(), detail };
-            let text = match std::fs::read_to_string(path) {
+            let text = match super::read_settings(path) {
                 Ok(text) => text,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound && !self.search.required => continue,
                 Err(e) => return Err(unreadable(e.to_string())),

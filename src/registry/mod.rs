@@ -20,7 +20,27 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use std::fmt;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The first wait before a request is repeated; the fourth is about eight times as long.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// A connection on which nothing comes for this long has stalled.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How the system says EMFILE.
+const TOO_MANY_FILES: &str = "Too many open files";
+
+/// The most bytes that are read of a file with settings.
+const MAX_SETTINGS: u64 = 16 * 1024 * 1024;
+
+/// Reads a file with settings.
+fn read_settings(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MAX_SETTINGS + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_SETTINGS { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+}
 
 /// How to reach registries. Read from the command line and the environment by `cli`.
 #[derive(Debug, Clone)]
@@ -35,8 +55,14 @@ pub struct Options {
     pub tls_verify: bool,
     /// How many requests may be under way at once.
     pub jobs: usize,
-    /// registries.conf and its drop-ins; the http lane refuses what it cannot honour.
+    /// registries.conf and its drop-ins.
     pub registries_conf: Vec<PathBuf>,
+    /// How often a request that failed for a passing reason is repeated.
+    pub retries: u32,
+    /// How long the first wait before that is; each is about twice the one before.
+    pub backoff: Duration,
+    /// A connection on which nothing comes for this long has stalled.
+    pub stall: Duration,
     /// The first of them, where the user chose it: skopeo must be told.
     pub chosen_conf: Option<PathBuf>,
 }
@@ -52,6 +78,9 @@ impl Default for Options {
             jobs: 4,
             registries_conf: Vec::new(),
             chosen_conf: None,
+            retries: 4,
+            backoff: BACKOFF,
+            stall: STALL,
         }
     }
 }
@@ -106,7 +135,7 @@ pub enum Error {
         credentials: Option<auth::Origin>,
     },
     /// No connection.
-    #[error("registry `{host}` cannot be reached: {detail}")]
+    #[error("`{host}` cannot be reached: {detail}")]
     Unreachable {
         /// The registry.
         host: String,
@@ -144,6 +173,32 @@ pub enum Error {
         object: String,
         /// Digest of what came.
         found: Digest,
+    },
+    /// More bytes than announced, or fewer.
+    #[error("`{object}` has {found} bytes where {wanted} are announced")]
+    WrongSize {
+        /// What was asked for.
+        object: String,
+        /// The size its descriptor announces.
+        wanted: u64,
+        /// The size that the registry tells.
+        found: u64,
+    },
+    /// registries.conf keeps it away.
+    #[error("`{object}` is not to be pulled: {reason}")]
+    Blocked {
+        /// What was asked for.
+        object: String,
+        /// The settings.
+        reason: String,
+    },
+    /// Nothing helped.
+    #[error("{tried}: {last}")]
+    GaveUp {
+        /// How often was tried, and what other sources said.
+        tried: String,
+        /// How the last try failed.
+        last: Box<Error>,
     },
     /// The bytes are no manifest.
     #[error("`{object}` is not usable")]
@@ -190,6 +245,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// How the last try failed.
+    pub fn last(&self) -> &Self {
+        if let Error::GaveUp { last, .. } = self { last.last() } else { self }
+    }
+
+    /// Whether what the registry serves is wrong, and not whether or how it serves.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self, Error::WrongBytes { .. } | Error::WrongSize { .. } | Error::Manifest { .. })
+    }
+
     /// What the user can do.
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
@@ -205,12 +270,24 @@ impl Error {
             Error::Denied { credentials: Some(origin), .. } => {
                 format!("the credentials of {origin} were refused; log in again or name a file: `--authfile FILE`")
             }
+            Error::Unreachable { detail, .. } if detail.contains("tunnel") => {
+                "the proxy is not there, or refuses: check `HTTPS_PROXY` and `NO_PROXY`".to_owned()
+            }
+            Error::Unreachable { detail, .. } if detail.contains("not valid for name") => {
+                "the registry's certificate is for other names: use one of them".to_owned()
+            }
             Error::Unreachable { detail, .. } if detail.contains("certificate") => {
                 "name the folder with the registry's CA (`*.crt`): `--cert-dir DIR`".to_owned()
             }
-            Error::Unreachable { .. } => {
-                "check the name and the network; a registry without TLS needs `--tls-verify=false`".to_owned()
+            Error::Unreachable { detail, .. } | Error::Interrupted { detail, .. }
+                if detail.contains(TOO_MANY_FILES) =>
+            {
+                "allow more open files (`ulimit -n`), or ask for less at once (`--jobs 2`)".to_owned()
             }
+            Error::Unreachable { detail, .. } if detail.contains("it speaks no TLS") => {
+                "a registry without TLS needs `--tls-verify=false`, or `insecure = true` in registries.conf".to_owned()
+            }
+            Error::Unreachable { .. } => "check the name, the port and the network".to_owned(),
             Error::Interrupted { .. } => "run the same command again: what is complete is not fetched twice".to_owned(),
             Error::WrongBytes { .. } => {
                 "a proxy or mirror on the way may be changing content; do not ship it".to_owned()
@@ -234,6 +311,9 @@ impl Error {
             }
             Error::Configuration { path, .. } => format!("check `{}`, or name another", path.display()),
             Error::TooLarge { .. } => "no registry serves manifests or tokens of this size in good faith".to_owned(),
+            Error::WrongSize { .. } => "the image was pushed wrongly, or something on the way cuts it".to_owned(),
+            Error::Blocked { .. } => "change registries.conf, or name another with `--registries-conf`".to_owned(),
+            Error::GaveUp { last, .. } => return last.hints(),
             Error::Answer { .. } => return Vec::new(),
         };
         vec![hint]
@@ -257,8 +337,15 @@ pub trait Registry: Send + Sync {
     /// Manifest bytes, unchecked but for [`MAX_MANIFEST_SIZE`]. Callers use [`Registry::manifest`].
     async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error>;
 
-    /// Bytes of a blob that the manifest `image` names, unchecked.
-    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error>;
+    /// Bytes of a blob that the manifest `image` names, from an offset on; unchecked.
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor, from: u64) -> Result<BlobStream, Error>;
+
+    /// Hears that the bytes of a blob turned out to be wrong; tells whether asking once more, from its
+    /// beginning, may bring others.
+    fn distrust(&self, image: &PinnedReference, blob: &Digest) -> bool {
+        let _ = (image, blob);
+        false
+    }
 
     /// A manifest whose bytes are those asked for.
     async fn manifest(&self, repository: &Repository, at: At<'_>) -> Result<RawManifest, Error> {
@@ -283,7 +370,7 @@ pub trait Registry: Send + Sync {
         if blob.size > MAX_MANIFEST_SIZE {
             return Err(Error::TooLarge { object: object(), limit: MAX_MANIFEST_SIZE });
         }
-        let (mut stream, mut hasher, mut bytes) = (self.blob(image, blob).await?, Hasher::default(), Vec::new());
+        let (mut stream, mut hasher, mut bytes) = (self.blob(image, blob, 0).await?, Hasher::default(), Vec::new());
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
             hasher.update(&chunk);

@@ -11,13 +11,15 @@ use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::{Descriptor, Digest, PinnedReference, RawManifest, Repository};
 use bytes::Bytes;
 use containers_image_proxy::{ImageProxy, ImageProxyConfig, OpenedImage};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
 /// The oldest skopeo that works, major and minor: 1.9 is the first whose proxy protocol (0.2.3)
 /// opens images by digest and whose `dir:` reads what this program writes. Debian 12 has 1.9.3.
@@ -25,6 +27,9 @@ pub const MINIMUM_SKOPEO: (u32, u32) = (1, 9);
 
 /// How much of a blob is read from skopeo at once.
 const CHUNK: usize = 256 * 1024;
+
+/// A skopeo that needs longer than this for a manifest, with all its repeats, hangs.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The lane.
 pub struct Proxy {
@@ -66,7 +71,10 @@ impl Proxy {
 }
 
 async fn require_skopeo() -> Result<(), Error> {
-    let output = Command::new("skopeo").arg("--version").output().await;
+    let output = Command::new("skopeo").arg("--version").kill_on_drop(true).output();
+    let Ok(output) = tokio::time::timeout(super::STALL, output).await else {
+        return Err(Error::Skopeo(format!("`skopeo --version` has not answered for {} s", super::STALL.as_secs())));
+    };
     let output = output.map_err(|e| Error::Skopeo(format!("skopeo cannot be run: {e}")))?;
     check_version(&String::from_utf8_lossy(&output.stdout))
 }
@@ -103,29 +111,52 @@ impl Registry for Proxy {
             command.arg("--cert-dir").arg(dir);
         }
         command.arg(format!("--tls-verify={}", self.options.tls_verify)).arg(format!("docker://{object}"));
+        command.arg(format!("--retry-times={}", self.options.retries));
         match inspect(command, &object).await? {
             Ok(bytes) => Ok(Answer { bytes, content_type: None }),
             Err(talk) => Err(classify(repository, object, &talk, &self.options)),
         }
     }
 
-    async fn blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<BlobStream, Error> {
+    /// skopeo knows no ranges: what is not wanted is passed over.
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor, from: u64) -> Result<BlobStream, Error> {
         let permit = self.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|e| Error::Skopeo(e.to_string()))?;
         let worker = self.worker().await?;
         let (sender, receiver) = mpsc::channel(2);
         let job =
             Job { image: image.clone(), digest: blob.digest.clone(), size: blob.size, options: self.options.clone() };
-        tokio::spawn(serve_blob(worker, self.workers.clone(), job, sender, permit));
-        Ok(stream(receiver))
+        let object = format!("{}@{}", image.repository, blob.digest);
+        let task = tokio::spawn(serve_blob(worker, self.workers.clone(), job, sender, permit));
+        let mut unwanted = from;
+        let rest = stream(receiver, task.abort_handle(), object, self.options.stall).map_ok(move |mut chunk| {
+            let skipped = usize::try_from(unwanted).unwrap_or(usize::MAX).min(chunk.len());
+            unwanted -= skipped as u64;
+            chunk.split_off(skipped)
+        });
+        Ok(rest.boxed())
     }
 }
 
-fn stream(receiver: mpsc::Receiver<Result<Bytes, Error>>) -> BlobStream {
-    let next = |mut receiver: mpsc::Receiver<Result<Bytes, Error>>| async move {
-        receiver.recv().await.map(|item| (item, receiver))
+/// What a task sends; a task that sends nothing for `stall` is ended, and with it its skopeo.
+fn stream(
+    receiver: mpsc::Receiver<Result<Bytes, Error>>,
+    task: AbortHandle,
+    object: String,
+    stall: Duration,
+) -> BlobStream {
+    let next = move |(mut receiver, task, object): (mpsc::Receiver<_>, AbortHandle, String)| async move {
+        let item = if let Ok(item) = tokio::time::timeout(stall, receiver.recv()).await {
+            item?
+        } else {
+            task.abort();
+            receiver.close();
+            let detail = format!("skopeo has sent nothing for {} s", stall.as_secs_f32());
+            Err(Error::Interrupted { object: object.clone(), detail })
+        };
+        Some((item, (receiver, task, object)))
     };
-    futures_util::stream::unfold(receiver, next).boxed()
+    futures_util::stream::unfold((receiver, task, object), next).boxed()
 }
 
 /// Runs `skopeo inspect --raw`: the bytes of a manifest, or what skopeo says instead.
@@ -134,7 +165,11 @@ async fn inspect(mut command: Command, object: &str) -> Result<Result<Vec<u8>, S
     let failed = |e: std::io::Error| Error::Skopeo(format!("running skopeo: {e}"));
     let mut child = command.spawn().map_err(failed)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (bytes, talk) = tokio::join!(read_some(stdout, MAX_MANIFEST_SIZE + 1), read_some(stderr, 64 * 1024));
+    let answer = async { tokio::join!(read_some(stdout, MAX_MANIFEST_SIZE + 1), read_some(stderr, 64 * 1024)) };
+    let Ok((bytes, talk)) = tokio::time::timeout(INSPECT_TIMEOUT, answer).await else {
+        let detail = format!("skopeo has not answered for {} s", INSPECT_TIMEOUT.as_secs());
+        return Err(Error::Interrupted { object: object.to_owned(), detail });
+    };
     let (bytes, talk) = (bytes.map_err(failed)?, talk.map_err(failed)?);
     if bytes.len() as u64 > MAX_MANIFEST_SIZE {
         return Err(Error::TooLarge { object: object.to_owned(), limit: MAX_MANIFEST_SIZE });
@@ -192,14 +227,15 @@ impl StoredImage {
         let mut worker = Worker::start(config).await?;
         let (sender, receiver) = mpsc::channel(2);
         let (image, digest) = (self.clone(), digest.clone());
-        tokio::spawn(async move {
+        let object = format!("{image}, {digest}");
+        let task = tokio::spawn(async move {
             if let Err(e) = worker.send(&image.to_string(), &digest, size, &sender).await {
                 // The reader may be gone; then nobody wants the error.
                 let detail = format!("skopeo says {}", message(&e.to_string()));
                 let _ = sender.send(Err(Error::Answer { object: format!("{image}, {digest}"), detail })).await;
             }
         });
-        Ok(stream(receiver))
+        Ok(stream(receiver, task.abort_handle(), object, super::STALL))
     }
 
     /// What skopeo's words mean; the phrases are those of containers/image's storage transport.

@@ -15,7 +15,6 @@ pub use route::{Matched, Route, Skipped, Source};
 pub use short_names::ShortName;
 
 use super::Error;
-use crate::model::Repository;
 use file::{File, Mode, Registry};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,7 +55,7 @@ impl RegistriesConf {
     pub fn read(paths: &[PathBuf]) -> Result<Self, Error> {
         let mut files = Vec::new();
         for path in paths {
-            match std::fs::read_to_string(path) {
+            match super::read_settings(path) {
                 Ok(text) => files.push((path.as_path(), text)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Err(e) => return Err(Error::Configuration { path: path.clone(), detail: e.to_string() }),
@@ -70,24 +69,5 @@ impl RegistriesConf {
     pub fn credential_helpers(&self) -> Option<(&[String], &Path)> {
         let (names, file) = self.helpers.as_ref().filter(|(names, _)| !names.is_empty())?;
         Some((names, file))
-    }
-
-    /// Fails where a setting for `repository` changes which host is asked, or how.
-    pub fn check(&self, repository: &Repository, tls_verify: bool) -> Result<(), Error> {
-        let Some(registry) = self.find(&repository.to_string()) else { return Ok(()) };
-        let moved = !registry.location.is_empty() && registry.location != registry.prefix;
-        let settings = [
-            (registry.blocked, "blocked"),
-            (!registry.mirrors.is_empty(), "mirror"),
-            (moved, "location"),
-            (registry.insecure && tls_verify, "insecure"),
-        ];
-        match settings.iter().find(|(set, _)| *set) {
-            Some((_, name)) => {
-                let setting = format!("`{name}` of [[registry]] `{}` in {}", registry.prefix, registry.file.display());
-                Err(Error::Setting { setting })
-            }
-            None => Ok(()),
-        }
     }
 }

@@ -48,14 +48,12 @@ pub fn config(
     let usual = Verifier::new_with_extra_roots(trusted.clone(), provider.clone()).map_err(|e| e.to_string())?;
     let verifier: Arc<dyn ServerCertVerifier> =
         if verify { Arc::new(Folder { usual, trusted }) } else { Arc::new(Anybody { usual }) };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(Identities(identities)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+        .with_client_cert_resolver(Arc::new(Identities(identities))))
 }
 
 /// Which of several certificates a server gets to see: as in Go, the first that it can verify and

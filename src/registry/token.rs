@@ -54,8 +54,10 @@ impl Challenge {
 pub fn service_url(realm: &str, service: Option<&str>, path: &str, registry_scheme: &str) -> Result<Url, String> {
     let mut url =
         Url::parse(realm).map_err(|e| format!("the registry's token service `{realm}` is no address: {e}"))?;
-    if url.scheme() != "https" && (registry_scheme == "https" || url.scheme() != "http") {
-        return Err(format!("the registry is on https, its token service `{realm}` is not"));
+    match (registry_scheme, url.scheme()) {
+        (_, "https") | ("http", "http") => {}
+        ("https", "http") => return Err(format!("the registry is on https, its token service `{realm}` is not")),
+        _ => return Err(format!("the registry's token service `{realm}` is no address on the web")),
     }
     let mut query = url.query_pairs_mut();
     if let Some(service) = service {

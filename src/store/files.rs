@@ -1,24 +1,42 @@
-//! Files that appear whole or not at all, with modes and times of one's choice.
+//! Files that appear whole or not at all, with modes and times of one's choice. That they outlast a
+//! power cut is for who writes them to see to, once for all of them.
 
-use cap_std_ext::cap_std::fs::{Dir, MetadataExt as _, Permissions, PermissionsExt as _};
+use cap_std_ext::cap_std::fs::{Dir, File, MetadataExt as _, Permissions, PermissionsExt as _};
 use cap_std_ext::cap_tempfile::TempFile;
+use cap_std_ext::dirext::CapStdExtDirExt as _;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 use std::io::{self, Write as _};
 use std::path::Path;
+
+/// Writes a file into `dir`. It is on the disk when this returns.
+pub fn write_durably(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64) -> io::Result<()> {
+    let mut file = TempFile::new(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    finish(dir, file, name, mode, mtime)?;
+    Ok(rustix::fs::fsync(dir.reopen_as_ownedfd()?)?)
+}
 
 /// Writes a file into `dir`.
 pub fn write(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64) -> io::Result<()> {
     let mut file = TempFile::new(dir)?;
     file.write_all(bytes)?;
-    finish(file, name, mode, mtime)
+    finish(dir, file, name, mode, mtime)
 }
 
 /// Gives a file that was written its mode, its time and then its name.
-pub(super) fn finish(file: TempFile<'_>, name: &str, mode: u32, mtime: i64) -> io::Result<()> {
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    rustix::fs::futimens(file.as_file(), &times(mtime))?;
-    file.as_file().sync_all()?;
-    file.replace(name)
+pub(super) fn finish(dir: &Dir, file: TempFile<'_>, name: &str, mode: u32, mtime: i64) -> io::Result<()> {
+    settle_open(file.as_file(), mode, mtime)?;
+    // It gets its name by way of /proc. Where too few more files can be opened for that, it is called
+    // unsupported; so see whether that is the reason.
+    let open_four = || -> io::Result<Vec<Dir>> { (0..4).map(|_| dir.try_clone()).collect() };
+    file.replace(name).map_err(|e| open_four().err().unwrap_or(e))
+}
+
+/// Gives an open file its mode and its time.
+pub(super) fn settle_open(file: &File, mode: u32, mtime: i64) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode))?;
+    Ok(rustix::fs::futimens(file, &times(mtime))?)
 }
 
 /// Makes a symbolic link in `dir`; what stood there before must be gone.

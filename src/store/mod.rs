@@ -14,7 +14,7 @@ pub use pool::{BlobWriter, Pool};
 pub use view::view_entries;
 
 use crate::model::plan::LOCK_VERSION;
-use crate::model::{Digest, Plan};
+use crate::model::{Descriptor, Digest, Plan};
 use cap_std_ext::cap_std::fs::Dir;
 use cap_std_ext::dirext::CapStdExtDirExt as _;
 use rustix::fs::FlockOperation;
@@ -43,7 +43,7 @@ pub const MAX_LOCK_SIZE: u64 = 256 * 1024 * 1024;
 #[non_exhaustive]
 pub enum Error {
     /// The file system refused.
-    #[error("{action} `{path}` in the store")]
+    #[error("{action} `{path}`")]
     Io {
         /// In gerund form, for example `writing`.
         action: &'static str,
@@ -95,6 +95,9 @@ impl Error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run as root, or choose a place that you may write to (`--store`, `--root`)"
             }
+            Error::Io { source, .. } if source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+                "allow more open files (`ulimit -n`), or ask for less at once (`--jobs 2`)"
+            }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room and run the same command again: what is complete is not fetched twice"
             }
@@ -124,6 +127,9 @@ pub struct Store {
     mtime: i64,
     /// What earlier runs wrote, whole or cut off.
     claims: Claims,
+    /// Whether an earlier run was cut off. Maybe by a power cut: then blobs have names before they have
+    /// bytes.
+    interrupted: bool,
     /// Holds the lock; also what is synced at the end.
     handle: OwnedFd,
 }
@@ -141,8 +147,14 @@ impl Store {
     /// Opens the folder `path` below `parent` to write, making it if need be. Every file gets the
     /// modification time `mtime`, in seconds since 1970, so that equal sets are equal trees.
     pub fn create(parent: &Dir, path: &Path, mtime: i64) -> Result<Self, Error> {
-        parent.create_dir_all(path).map_err(io_error("creating", path))?;
-        let dir = parent.open_dir(path).map_err(io_error("opening", path))?;
+        let dir = match parent.open_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                parent.create_dir_all(path).map_err(io_error("creating", path))?;
+                parent.open_dir(path)
+            }
+            dir => dir,
+        };
+        let dir = dir.map_err(io_error("opening", path))?;
         // The handle of `Dir` cannot be locked; the lock lives as long as this second one.
         let handle = dir.reopen_as_ownedfd().map_err(io_error("opening", path))?;
         match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
@@ -165,7 +177,12 @@ impl Store {
             remove_leftovers(&dir)?;
         }
         let pool = Pool::create(&dir, Path::new("blobs"), mtime)?;
-        Ok(Self { dir, pool, mtime, claims, handle })
+        Ok(Self { dir, pool, mtime, claims, interrupted: known.is_some(), handle })
+    }
+
+    /// Whether the bytes of a blob are there.
+    pub fn holds(&self, blob: &Descriptor) -> Result<bool, Error> {
+        if self.interrupted { self.pool.verify(blob) } else { self.pool.has(blob) }
     }
 
     /// Notes that all of `plan` is this program's own, before any of it is written.
@@ -189,14 +206,14 @@ impl Store {
         for image in &plan.images {
             view::write(&self.dir, image, self.mtime)?;
         }
-        // The names of blobs and views must outlast a power cut if the lists that name them do.
-        self.pool.sync()?;
+        // Blobs and views must outlast a power cut if the lists that name them do.
         self.sync()?;
         self.write(OCI_LAYOUT, b"{\"imageLayoutVersion\":\"1.0.0\"}\n")?;
         self.write(OCI_INDEX, &view::oci_index(plan))?;
         self.write(ALIASES, &json(&plan.aliases()))?;
         self.write(IMAGE_LIST, view::image_list(plan).as_bytes())?;
         self.write(LOCK, &json(plan))?;
+        self.sync()?;
         let removed = self.remove_unused(plan)?;
         self.dir.remove_file_optional(Claims::FILE).map_err(io_error("removing", Claims::FILE))?;
         self.settle(plan)?;
@@ -213,6 +230,8 @@ impl Store {
         let mut needed = Claims::default();
         needed.add(plan);
         let unused = self.claims.without(&needed);
+        self.pool.remove_partials(&needed.blobs)?;
+        self.pool.remove_partials(&unused.blobs)?;
         let mut removed = Removed::default();
         for key in &unused.views {
             if self.dir.remove_all_optional(key).map_err(io_error("removing", key))? {
@@ -232,11 +251,13 @@ impl Store {
         for path in views.chain([".".to_owned()]) {
             files::settle(&self.dir, Path::new(&path), self.mtime).map_err(io_error("finishing", &path))?;
         }
-        self.sync()
+        Ok(())
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        rustix::fs::fsync(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
+    /// Waits until what is written is on the disk: once for all files, for to wait for each takes longer
+    /// than to fetch it.
+    pub fn sync(&self) -> Result<(), Error> {
+        rustix::fs::syncfs(&self.handle).map_err(|e| io_error("syncing", ".")(e.into()))
     }
 }
 
@@ -307,7 +328,9 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 }
 
 fn write_claims(dir: &Dir, claims: &Claims, mtime: i64) -> Result<(), Error> {
-    files::write(dir, Claims::FILE, claims.text().as_bytes(), 0o644, mtime).map_err(io_error("writing", Claims::FILE))
+    // Before the first blob: what names it has after a power cut must not be taken for whole.
+    files::write_durably(dir, Claims::FILE, claims.text().as_bytes(), 0o644, mtime)
+        .map_err(io_error("writing", Claims::FILE))
 }
 
 /// Removes what a killed run left between giving a file a temporary name and its own.

@@ -64,10 +64,8 @@ impl Error {
     /// What this means for the caller: a target that is broken was judged; one that could not be read was not.
     pub fn kind(&self) -> Kind {
         match self {
-            Error::TooMuch(_)
-            | Error::Malformed(_)
-            | Error::Damaged { .. }
-            | Error::Registry(registry::Error::WrongBytes { .. } | registry::Error::Manifest { .. }) => Kind::Check,
+            Error::TooMuch(_) | Error::Malformed(_) | Error::Damaged { .. } => Kind::Check,
+            Error::Registry(error) if error.last().is_about_content() => Kind::Check,
             Error::NoImage { .. } | Error::Name(_) | Error::Reference(_) => Kind::Usage,
             Error::Source { source, .. } if source.kind() == io::ErrorKind::NotFound => Kind::Usage,
             Error::Io { .. } | Error::Source { .. } | Error::Registry(_) => Kind::Environment,

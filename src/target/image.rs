@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How often a layer is asked for whose connection broke.
-const ATTEMPTS: usize = 3;
 /// How often progress is told of.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -160,16 +158,8 @@ async fn read_layers(
 ) -> Result<Layers, Error> {
     for number in numbers {
         let layer = found.layer(*number)?;
-        let mut attempt = 1;
-        loop {
-            let opened = source.open(found, *number).await?;
-            let (state, result) = read_layer(layers, *number, layer.clone(), opened, progress).await?;
-            layers = state;
-            match result {
-                Err(Error::Registry(registry::Error::Interrupted { .. })) if attempt < ATTEMPTS => attempt += 1,
-                result => break result?,
-            }
-        }
+        let opened = source.open(found, *number).await?;
+        layers = read_layer(layers, *number, layer, opened, progress).await?;
     }
     Ok(layers)
 }
@@ -181,7 +171,7 @@ async fn read_layer(
     layer: Layer,
     opened: Opened,
     progress: &dyn Progress,
-) -> Result<(Layers, Result<(), Error>), Error> {
+) -> Result<Layers, Error> {
     let (mut stream, reader): (Option<(BlobStream, mpsc::Sender<_>)>, Box<dyn Read + Send>) = match opened {
         Opened::File(file) => (None, file),
         Opened::Stream(stream) => {
@@ -222,7 +212,9 @@ async fn read_layer(
         never = tick => match never {},
     };
     progress.advance(count.swap(0, Ordering::Relaxed));
-    read.map_err(|e| Error::Source { object: "the image".to_owned(), source: io::Error::other(e) })
+    let broken = |e| Error::Source { object: "the image".to_owned(), source: io::Error::other(e) };
+    let (layers, result) = read.map_err(broken)?;
+    result.map(|()| layers)
 }
 
 /// A reader over the chunks of a stream.

@@ -45,6 +45,6 @@ impl Source for Remote<'_> {
             return Err(Error::Malformed(format!("no manifest names {}", layer.name())));
         };
         let pinned = self.reference.repository().at(image.digest());
-        Ok(Opened::Stream(self.registry.blob(&pinned, descriptor).await?))
+        Ok(Opened::Stream(self.registry.blob(&pinned, descriptor, 0).await?))
     }
 }

@@ -7,7 +7,7 @@
 
 use super::RegistriesConf;
 use super::file::{Pull, Registry};
-use crate::model::{Reference, grammar};
+use crate::model::{Reference, Repository, grammar};
 use std::path::PathBuf;
 
 /// Where a reference is pulled from.
@@ -59,7 +59,12 @@ pub struct Skipped {
 impl RegistriesConf {
     /// Where runtimes that read these files pull a reference from.
     pub fn rewrite(&self, reference: &Reference) -> Route {
-        let name = reference.repository().to_string();
+        self.route(reference.repository(), reference.digest().is_some())
+    }
+
+    /// The same for a repository, of which something is asked by digest or not.
+    pub fn route(&self, repository: &Repository, digested: bool) -> Route {
+        let name = repository.to_string();
         let Some(registry) = self.find(&name) else {
             let reason = "no [[registry]] is for it".to_owned();
             let sources = vec![Source { repository: name, insecure: false, mirror: false, reason }];
@@ -70,7 +75,6 @@ impl RegistriesConf {
         let place = format!("[[registry]] `{}` in {}", registry.prefix, registry.file.display());
         for mirror in &registry.mirrors {
             let repository = moved(&name, &registry.prefix, &mirror.location);
-            let digested = reference.digest().is_some();
             let restriction = match mirror.pull {
                 _ if registry.mirror_by_digest_only && !digested => Some("`mirror-by-digest-only`"),
                 Pull::DigestOnly if !digested => Some("`pull-from-mirror` digest-only"),

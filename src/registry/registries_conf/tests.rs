@@ -21,49 +21,6 @@ fn asked(conf: &RegistriesConf, reference: &str) -> Vec<String> {
 }
 
 #[test]
-fn settings_that_apply_are_refused_and_others_are_not() {
-    let text = r#"
-        unqualified-search-registries = ["quay.io"]
-        [aliases]
-        "x" = "quay.io/x"
-        [[registry]]
-        location = "plain.io"
-        [[registry]]
-        prefix = "*.corp.example"
-        blocked = true
-        [[registry]]
-        prefix = "quay.io/ns"
-        location = "mirror.example/ns"
-        [[registry]]
-        location = "insecure.io"
-        insecure = true
-        [[registry]]
-        location = "mirrored.io"
-        [[registry.mirror]]
-        location = "elsewhere.io"
-    "#;
-    let conf = conf(&[text]).unwrap();
-    for (reference, setting) in [
-        ("plain.io/x:v1", None),
-        ("quay.io/nsx/y:v1", None),
-        ("corp.example/x:v1", None),
-        ("a.corp.example/x:v1", Some("blocked")),
-        ("quay.io/ns/y:v1", Some("location")),
-        ("insecure.io/x:v1", Some("insecure")),
-        ("mirrored.io/x:v1", Some("mirror")),
-    ] {
-        let reference: Reference = reference.parse().unwrap();
-        let answer = conf.check(reference.repository(), true);
-        match setting {
-            None => assert!(answer.is_ok(), "{reference}"),
-            Some(name) => assert!(answer.unwrap_err().to_string().contains(name), "{reference}"),
-        }
-    }
-    let insecure: Reference = "insecure.io/x:v1".parse().unwrap();
-    assert!(conf.check(insecure.repository(), false).is_ok());
-}
-
-#[test]
 fn a_reference_is_asked_for_where_the_settings_say() {
     let conf = conf(&[r#"
         [[registry]]

@@ -92,8 +92,14 @@ fn skopeo_asks_where_the_settings_say() {
                 skopeo.env("HTTPS_PROXY", format!("http://{}", proxy.address()));
                 skopeo.args(["--debug", "inspect", "--raw"]).arg(format!("docker://{text}"));
                 let finished = run(&mut skopeo).fails_with(1);
-                let asked = registries.iter().map(|registry| !registry.take_seen().is_empty());
-                let asked: Vec<bool> = asked.collect();
+                let asked = || -> Vec<bool> { registries.iter().map(|host| !host.take_seen().is_empty()).collect() };
+                let asked_by_skopeo = asked();
+                let mut tool = bootc_embed(&workbench.path("home"));
+                tool.env("HTTPS_PROXY", format!("http://{}", proxy.address()));
+                let tool =
+                    run(tool.args(["plan", "--retries=0", "--platform", "linux/amd64"]).arg(format!("image:{text}")));
+                let tool = tool.fails_with(3);
+                assert_eq!(asked(), asked_by_skopeo, "{main}\n{text}\n{finished}\n{tool}");
                 let Ok(conf) = &conf else {
                     let found = tried(&finished);
                     assert!(
@@ -110,7 +116,7 @@ fn skopeo_asks_where_the_settings_say() {
                 let open = route.sources.iter().filter(|source| source.insecure).map(|source| &source.repository);
                 let open: Vec<&String> = open.collect();
                 let expected = registries.iter().map(|host| open.iter().any(|to| to.starts_with(host.address())));
-                assert_eq!(asked, expected.collect::<Vec<_>>(), "{main}\n{text}\n{route:?}\n{finished}");
+                assert_eq!(asked_by_skopeo, expected.collect::<Vec<_>>(), "{main}\n{text}\n{route:?}\n{finished}");
             }
         }
     }
@@ -284,7 +290,7 @@ fn both(workbench: &Workbench, host: &str, words: &[&str], settings: impl Fn(&mu
         words.iter().partition(|w| w.starts_with("--registries-conf"));
     skopeo.args(general).args(["inspect", "--raw"]).args(words_of_verb).arg(format!("docker://{host}/team/app:v1"));
     let mut tool = bootc_embed(&workbench.path("home"));
-    tool.arg("plan").arg(format!("image:{host}/team/app:v1")).args(words);
+    tool.arg("plan").arg(format!("image:{host}/team/app:v1")).arg("--retries=0").args(words);
     [skopeo, tool].map(|mut command| {
         settings(&mut command);
         run(&mut command)

@@ -54,3 +54,18 @@ fn full_and_read_only_disks_are_told_of_and_the_next_run_finishes() {
     fetch(workbench.path("fresh")).success();
     Tree::read(&workbench.path("fresh")).assert_same(&Tree::read(&store), "a store that was completed");
 }
+
+/// A cache is there to save time; without it, the store is filled all the same.
+#[test]
+fn a_cache_without_room_is_told_of_and_the_store_is_filled() {
+    let set = Set::new(busybox::native());
+    let registry = registry_with(&set);
+    let workbench = Workbench::new();
+    let disk = SmallDisk::mount(&workbench, "size=100k");
+    let mut tool = workbench.tool();
+    tool.args(["fetch", &set.images[0].reference(registry.host()), "--platform", set.platform, "--tls-verify=false"]);
+    tool.arg("--store").arg(workbench.path("store")).arg("--cache").arg(&disk.place);
+    let finished = run(&mut tool).success();
+    assert_eq!(finished.errors.matches("the cache cannot be added to").count(), 1, "{finished}");
+    finished.says("No space left");
+}

@@ -5,7 +5,10 @@ use super::set::Set;
 use crate::support::busybox;
 use crate::support::command::{Finished, run};
 use crate::support::docker_registry::{DockerRegistry, Guards, PASSWORD, Tls};
+use crate::support::registry::FaultyRegistry;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 /// A certificate of a private authority and a password, through both lanes; and what is said without them.
 #[test]
@@ -103,4 +106,30 @@ fn wrong_password_is_told_of() {
     tool.args(["fetch", &reference, "--tls-verify=false", "--authfile"]).arg(&wrong);
     let refused = run(tool.arg("--store").arg(workbench.path("store"))).fails_with(3).says("were refused");
     assert!(!refused.errors.contains("YW5ub3RoZXI6b25l"), "credentials are printed\n{refused}");
+}
+
+/// A registry behind TLS that sends clients to one without: nobody goes there. `openssl s_server -HTTP`
+/// sends files as they are, head of the answer included.
+#[test]
+fn a_redirect_out_of_tls_is_not_followed() {
+    let plain = FaultyRegistry::start(&[]);
+    let certificates = DockerRegistry::guarded(Guards { tls: Tls::SelfSigned, ..Guards::default() });
+    let workbench = Workbench::new();
+    let folder = workbench.folder("served/v2/team/app/manifests");
+    let answer = format!("HTTP/1.0 307 Moved\r\nLocation: http://{}/v2/\r\nContent-Length: 0\r\n\r\n", plain.address());
+    std::fs::write(folder.join("v1"), answer).expect("write an answer");
+    let mut server = workbench.program("openssl");
+    let certificate = certificates.cert_dir().join("ca.crt");
+    server.args(["s_server", "-accept", "127.0.0.1:0", "-HTTP", "-cert"]).arg(certificate).arg("-key");
+    server.arg(certificates.cert_dir().join("../server.key")).current_dir(workbench.path("served"));
+    let mut server = server.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start a server");
+    let output = BufReader::new(server.stdout.take().expect("the server's output"));
+    let line = output.lines().map_while(Result::ok).find(|line| line.starts_with("ACCEPT "));
+    let host = line.expect("the server listens").trim_start_matches("ACCEPT ").to_owned();
+    let mut tool = workbench.tool();
+    tool.args(["plan", "--retries=0", "--cert-dir"]).arg(certificates.cert_dir());
+    let refused = run(tool.arg(format!("image:{host}/team/app:v1")));
+    server.kill().and_then(|()| server.wait()).expect("stop the server");
+    refused.fails_with(3).says("redirects from https to http");
+    assert!(plain.take_seen().is_empty(), "the registry without TLS was asked");
 }

@@ -6,10 +6,10 @@ use crate::support::busybox;
 use crate::support::command::run;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::fixture::{Compression, Format, Image, Index, Layer, Repository};
+use crate::support::lane::{lane, options};
 use crate::support::storage::Storage;
 use bootc_embed::model::progress::Silent;
 use bootc_embed::model::{Digest, Platform, Reference, Tree};
-use bootc_embed::registry::Options;
 use bootc_embed::registry::http::Http;
 use bootc_embed::target::docker_archive::DockerArchive;
 use bootc_embed::target::image::{Source, read};
@@ -70,10 +70,6 @@ fn wanted() -> Wanted {
     Wanted::default().place("etc", Keep::Text).place("usr/lib/store", Keep::Blob).name("object")
 }
 
-fn lane() -> Http {
-    Http::new(Options { tls_verify: false, ..Options::default() }).expect("a lane without settings")
-}
-
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be made").block_on(future)
 }
@@ -124,7 +120,7 @@ fn an_image_is_the_same_wherever_it_is() {
     run(storage.skopeo().args(["copy", &copies[0].0, &stored])).success();
     let second = Storage::new();
     run(second.skopeo().args(["copy", "--src-tls-verify=false", &copies[4].0, &stored])).success();
-    let lane = lane();
+    let lane = lane(options());
     let texts = copies.iter().map(|(text, _, _)| text.clone());
     let others = [
         format!("docker-archive:{}", path("saved.tar")),

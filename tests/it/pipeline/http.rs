@@ -2,15 +2,14 @@
 
 use super::{fill, platforms, repository, resolve_all, text, wait};
 use crate::support::fixture::{Blob, Format, Repository, Spelling};
+use crate::support::lane::{lane, options};
 use crate::support::registry::{Auth, Fault, FaultyRegistry};
+use bootc_embed::model::progress::Silent;
 use bootc_embed::registry::http::Http;
 use bootc_embed::registry::{At, Error, Options, Registry as _, auth::Search, certs};
 use std::fs;
 use std::path::PathBuf;
-
-fn options() -> Options {
-    Options { tls_verify: false, ..Options::default() }
-}
+use std::sync::Arc;
 
 fn app() -> (Repository, Blob) {
     repository("team/app", &["linux/amd64", "linux/arm64"], Format::Oci, Spelling::ODD)
@@ -18,7 +17,7 @@ fn app() -> (Repository, Blob) {
 
 /// Resolves and fetches the app from a registry into a new store.
 fn embed(registry: &FaultyRegistry, index: &Blob, options: Options) -> anyhow::Result<()> {
-    let lane = Http::new(options)?;
+    let lane = Http::new(options, Arc::new(Silent))?;
     let references = [format!("{}/team/app@{}", registry.address(), index.digest)];
     let folder = tempfile::tempdir().expect("a folder can be made");
     let resolved = resolve_all(&references, &platforms(&["linux/amd64"]), &lane)?;
@@ -39,7 +38,7 @@ fn a_set_costs_one_request_a_manifest_and_one_a_blob() {
     embed(&registry, &index, options()).unwrap();
     let paths: Vec<String> = registry.take_seen().into_iter().map(|seen| seen.path).collect();
     // HTTPS is tried first, which this registry does not understand, so that leaves no trace.
-    assert_eq!(paths.len(), 2 + 3, "an index, a manifest, a config, two layers: {paths:#?}");
+    assert_eq!(paths.len(), 1 + 2 + 3, "a greeting, an index, a manifest, a config, two layers: {paths:#?}");
 }
 
 #[test]
@@ -60,7 +59,7 @@ fn failures_name_the_object_and_the_cause() {
         (&instance, Fault::CutShort(10), "served other bytes"),
         (&layer, Fault::Status(404), "does not exist"),
         (&layer, Fault::Replace(vec![0; repository.blobs[0].bytes.len()]), "other bytes came"),
-        (&layer, Fault::CutShort(7), "7 bytes came where"),
+        (&layer, Fault::CutShort(7), "has 7 bytes where"),
         (&layer, Fault::BreakOff(7), "broke off"),
         (&layer, Fault::Pad(1), "are announced"),
     ] {
@@ -82,6 +81,33 @@ fn a_redirect_loop_ends() {
     let error = text(embed(&registry, &index, options()));
     assert!(error.contains("too many redirects"), "{error}");
     assert!(registry.take_seen().len() < 20);
+}
+
+/// At sites where only some hosts are open, the name of the one that is not decides.
+#[test]
+fn the_host_that_failed_is_named() {
+    let (repository, index) = app();
+    let registry = FaultyRegistry::start(&[repository]);
+    registry.fail(&index.digest, Fault::Redirect("http://127.0.0.1:1/elsewhere".into()));
+    let error = text(embed(&registry, &index, options()));
+    assert!(error.contains("`127.0.0.1:1` cannot be reached") && error.contains("redirects there"), "{error}");
+    registry.heal();
+    let other = FaultyRegistry::start(&[]);
+    registry.fail(&index.digest, Fault::Redirect(format!("http://{}/v2/x/blobs/y", other.address())));
+    let error = text(embed(&registry, &index, options()));
+    assert!(error.contains("does not exist") && error.contains(&format!("(from `{}`", other.address())), "{error}");
+}
+
+#[test]
+fn a_greeting_that_fails_for_a_moment_is_repeated() {
+    let (repository, index) = app();
+    let registry = FaultyRegistry::start(&[repository]);
+    registry.fail_times("/v2/", 1, Fault::Silence);
+    let stall = std::time::Duration::from_millis(300);
+    let error = text(embed(&registry, &index, Options { stall, ..options() }));
+    assert!(error.contains("stalled") && !error.contains("TLS"), "{error}");
+    registry.fail_times("/v2/", 1, Fault::Silence);
+    embed(&registry, &index, Options { stall, retries: 1, ..options() }).unwrap();
 }
 
 #[test]
@@ -152,15 +178,16 @@ fn settings_that_this_lane_does_not_cover_are_refused() {
 #[test]
 fn nothing_listens() {
     let reference: bootc_embed::model::Reference = "127.0.0.1:1/team/app:v1".parse().unwrap();
-    for (tls_verify, hint) in [(true, "--tls-verify=false"), (false, "--tls-verify=false")] {
-        let lane = Http::new(Options { tls_verify, ..options() }).unwrap();
+    for (tls_verify, hint) in [(true, "the port and the network"), (false, "the port and the network")] {
+        let lane = lane(Options { tls_verify, ..options() });
         let error = wait(lane.manifest(reference.repository(), At::Tag("v1"))).unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("refused") && error.hints()[0].contains(hint), "{error}");
     }
     let missing = certs::Search { dir: Some(PathBuf::from("/nonexistent")), folders: Vec::new() };
     let missing = Options { certs: missing, ..options() };
-    assert!(Http::new(missing).err().expect("no such folder").to_string().contains("/nonexistent"));
+    let error = Http::new(missing, Arc::new(Silent)).err().expect("no such folder").to_string();
+    assert!(error.contains("/nonexistent"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod emit;
 mod http;
+mod mirrors;
 mod properties;
 mod resolve;
 mod serve;
@@ -19,6 +20,7 @@ use bootc_embed::store::Store;
 use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A small image for a platform: a base layer that all images of the platform share, and its own.
 fn instance(name: &str, platform: &str, format: Format) -> Instance {
@@ -78,13 +80,25 @@ fn open_store(parent: &Dir, path: &str, mtime: i64) -> Result<Store, bootc_embed
 }
 
 /// Fills the store at `path` with what was resolved.
-fn fill(path: &Path, resolved: &Resolved, registry: &dyn Registry) -> anyhow::Result<Summary> {
+fn fill<R: Registry + Clone + 'static>(path: &Path, resolved: &Resolved, registry: &R) -> anyhow::Result<Summary> {
     std::fs::create_dir_all(path).expect("a folder can be made");
     let dir = Dir::open_ambient_dir(path, ambient_authority()).expect("a folder can be opened");
     let store = open_store(&dir, ".", 0)?;
-    let Resolved { plan, content } = resolved;
-    let (cache, progress) = (None, &Silent);
-    wait(Fetch { plan, known: content, registry, store: &store, cache, verify: false, jobs: 4, progress }.run())
+    wait(job(store, resolved, registry).run())
+}
+
+/// What there is to do.
+fn job<R: Registry + Clone + 'static>(store: Store, resolved: &Resolved, registry: &R) -> Fetch {
+    Fetch {
+        plan: Arc::new(resolved.plan.clone()),
+        known: Arc::new(resolved.content.clone()),
+        registry: Arc::new(registry.clone()),
+        store: Arc::new(store),
+        cache: None,
+        verify: false,
+        jobs: 4,
+        progress: Arc::new(Silent),
+    }
 }
 
 /// The text of an error with all causes.

@@ -1,11 +1,10 @@
 //! The store: what a run writes, what a second run leaves alone, what survives a failure.
 
-use super::{fill, open_store, platforms, repository, resolve_all, text, wait};
+use super::{fill, job, open_store, platforms, repository, resolve_all, text, wait};
 use crate::support::fixture::{Format, Repository, Spelling};
 use crate::support::memory::MemoryRegistry;
 use crate::support::tree::{Node, Tree};
 use bootc_embed::fetch::Fetch;
-use bootc_embed::model::progress::Silent;
 use bootc_embed::resolve::Resolved;
 use bootc_embed::store::{Pool, Store, lock_text, parse_lock, read_lock};
 use cap_std_ext::cap_std::ambient_authority;
@@ -14,6 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Two images that share a base layer, resolved for amd64.
@@ -131,6 +131,59 @@ fn a_run_that_breaks_off_publishes_nothing_and_the_next_one_finishes() {
     let fresh = tempfile::tempdir().unwrap();
     fill(fresh.path(), &resolved, &registry).unwrap();
     Tree::read(fresh.path()).assert_same(&Tree::read(folder.path()), "a store that was completed later");
+}
+
+#[test]
+fn what_came_of_a_blob_does_not_come_again_unless_it_is_wrong() {
+    let (registry, resolved, _) = two();
+    let fresh = tempfile::tempdir().unwrap();
+    let whole = fill(fresh.path(), &resolved, &registry).unwrap();
+    let fresh = Tree::read(fresh.path());
+    for (name, spoil) in [
+        ("what was cut off", None),
+        ("what a portal answered", Some(b"<html>log in</html>".as_slice())),
+        ("more than there is", Some([b' '; 9999].as_slice())),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        registry.blobs.store(0, Relaxed);
+        registry.break_at.store(1, Relaxed);
+        text(fill(folder.path(), &resolved, &registry));
+        registry.break_at.store(0, Relaxed);
+        let left = Tree::read(folder.path());
+        let partials = left.paths().into_iter().filter(|path| path.extension().is_some_and(|end| end == "partial"));
+        let partials: Vec<PathBuf> = partials.map(|path| folder.path().join(path)).collect();
+        let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+        let left: u64 = partials.iter().map(size).sum();
+        let partial = partials.iter().max_by_key(|path| size(path)).expect("what came is kept");
+        assert!(left > 0, "{name}: nothing was kept");
+        if let Some(spoil) = spoil {
+            fs::write(partial, spoil).unwrap();
+        }
+        let before = registry.blobs.load(Relaxed);
+        let summary = fill(folder.path(), &resolved, &registry).unwrap();
+        fresh.assert_same(&Tree::read(folder.path()), name);
+        let requests = u64::try_from(registry.blobs.load(Relaxed) - before).unwrap();
+        match spoil {
+            None => assert_eq!((summary.resumed_bytes, requests), (left, summary.fetched), "{name}"),
+            Some(_) => assert!(summary.resumed_bytes < left, "{name}"),
+        }
+        assert!(summary.fetched_bytes <= whole.fetched_bytes + 100, "{name}: {summary:?}");
+    }
+}
+
+/// After a power cut a file can have its name and its size, and none of its bytes.
+#[test]
+fn after_a_run_that_was_cut_off_names_alone_prove_nothing() {
+    let (registry, resolved, _) = two();
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), &resolved, &registry).unwrap();
+    let whole = Tree::read(folder.path());
+    let layer = &resolved.plan.images[0].instances[0].layers[0];
+    let path = folder.path().join("blobs/sha256").join(layer.digest.hex());
+    fs::write(&path, vec![0; usize::try_from(layer.size).unwrap()]).unwrap();
+    open_store(&open(folder.path()), ".", 0).unwrap().claim(&resolved.plan).unwrap();
+    assert_eq!(fill(folder.path(), &resolved, &registry).unwrap().fetched, 1);
+    whole.assert_same(&Tree::read(folder.path()), "a store that a power cut damaged");
 }
 
 #[test]
@@ -272,21 +325,11 @@ fn a_cache_saves_the_second_build_every_blob() {
     let (registry, resolved, _) = two();
     let folder = tempfile::tempdir().unwrap();
     let dir = open(folder.path());
-    let cache = Pool::create(&dir, Path::new("cache"), 0).unwrap();
+    let cache = Arc::new(Pool::create(&dir, Path::new("cache"), 0).unwrap());
     let mut summaries = Vec::new();
     for name in ["first", "second"] {
         let store = open_store(&dir, name, 0).unwrap();
-        let Resolved { plan, content } = &resolved;
-        let fetch = Fetch {
-            plan,
-            known: content,
-            registry: &registry,
-            store: &store,
-            cache: Some(&cache),
-            verify: false,
-            jobs: 2,
-            progress: &Silent,
-        };
+        let fetch = Fetch { cache: Some(cache.clone()), ..job(store, &resolved, &registry) };
         summaries.push(wait(fetch.run()).unwrap());
     }
     assert_eq!((summaries[0].fetched, summaries[0].from_cache), (5, 0));

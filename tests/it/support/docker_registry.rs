@@ -78,8 +78,17 @@ impl DockerRegistry {
     /// # Panics
     /// If it does not start.
     pub fn guarded(guards: Guards) -> Self {
+        Self::over(None, guards)
+    }
+
+    /// Starts a registry with guards over a folder of content that is there already, if one is given.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn over(content: Option<&Path>, guards: Guards) -> Self {
         let directory = tempfile::tempdir().expect("make a folder for the registry");
         let home = directory.path();
+        let content = content.map_or_else(|| home.join("content"), Path::to_owned);
         match guards.tls {
             Tls::None => {}
             Tls::Authority | Tls::ClientCertificate => make_certificates(home),
@@ -89,7 +98,8 @@ impl DockerRegistry {
             make_passwords(home);
         }
         let configuration = home.join("config.json");
-        fs::write(&configuration, configure(home, guards).to_string()).expect("write the registry's configuration");
+        fs::write(&configuration, configure(home, &content, guards).to_string())
+            .expect("write the registry's configuration");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("start an async runtime");
         // Only the content matters here; whether certificates are checked is for tests of the tool.
@@ -242,11 +252,11 @@ impl Drop for DockerRegistry {
 }
 
 /// The configuration; JSON is YAML too.
-fn configure(home: &Path, guards: Guards) -> Value {
+fn configure(home: &Path, content: &Path, guards: Guards) -> Value {
     let mut configuration = json!({
         "version": "0.1",
         "log": { "level": "info", "formatter": "json", "accesslog": { "disabled": true } },
-        "storage": { "filesystem": { "rootdirectory": home.join("content") }, "delete": { "enabled": true } },
+        "storage": { "filesystem": { "rootdirectory": content }, "delete": { "enabled": true } },
         "http": { "addr": "127.0.0.1:0" },
     });
     if guards.tls != Tls::None {

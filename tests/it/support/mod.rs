@@ -5,6 +5,7 @@ pub mod busybox;
 pub mod command;
 pub mod docker_registry;
 pub mod fixture;
+pub mod lane;
 pub mod memory;
 pub mod random;
 pub mod registry;
