@@ -1,10 +1,13 @@
 //! The stages together, on a registry in memory or in this process: resolve, fetch, the store, emit.
 
 mod emit;
+mod faults;
+mod hostile;
 mod http;
 mod mirrors;
 mod properties;
 mod resolve;
+mod rig;
 mod serve;
 mod store;
 mod target;

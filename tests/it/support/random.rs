@@ -28,4 +28,9 @@ impl Random {
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
+
+    /// Bytes that no compression makes smaller.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        std::iter::repeat_with(|| self.next().to_le_bytes()).flatten().take(length).collect()
+    }
 }
