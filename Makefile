@@ -1,5 +1,5 @@
 # What contributors and CI run. `make test` sets up what it needs.
-.PHONY: test setup check docs deny fuzz
+.PHONY: test setup check docs deny fuzz soak
 
 # All tests, end to end ones too, with the real docker-registry, skopeo, podman, buildah and rpmbuild.
 test: setup
@@ -37,3 +37,8 @@ fuzz:
 		cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/corpus-seed/$$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=10; \
 	done
+
+# A thousand runs are killed, and for BOOTC_EMBED_SOAK_MINUTES a registry fails by chance; `make test` has a short
+# form of both. The seed is printed; BOOTC_EMBED_SEED repeats a run.
+soak: setup
+	BOOTC_EMBED_SOAK=1 cargo test --locked --release --test it -- --nocapture --test-threads=1 e2e::kill:: e2e::soak::
