@@ -1,5 +1,5 @@
 # What contributors and CI run. `make test` sets up what it needs.
-.PHONY: test setup check docs deny fuzz soak
+.PHONY: test setup check docs bench deny fuzz soak
 
 # All tests, end to end ones too, with the real docker-registry, skopeo, podman, buildah and rpmbuild.
 test: setup
@@ -21,6 +21,10 @@ check:
 # Writes man pages, completions, JSON schemas and the outputs of examples/ anew.
 docs:
 	BOOTC_EMBED_UPDATE=1 cargo test --locked --test it generated::
+
+# How fast sets are fetched, beside other programs; writes docs/performance.md anew.
+bench: setup
+	cargo bench --locked --bench fetch
 
 # Advisories, licences, bans; needs cargo-deny and the network.
 deny:

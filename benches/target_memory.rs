@@ -8,7 +8,7 @@
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a program for developers")]
 
 use bootc_embed::model::progress::Silent;
-use bootc_embed::model::{Digest, Hasher, Platform};
+use bootc_embed::model::{Digest, Platform};
 use bootc_embed::target::image::read;
 use bootc_embed::target::layout::Layout;
 use bootc_embed::target::{Keep, LayoutName, Wanted};
@@ -16,10 +16,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{BufWriter, Read};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
+use support::{Hashed, Noise, peak};
+
+mod support;
 
 /// The most memory that reading may take, in KiB.
 const LIMIT: u64 = 128 * 1024;
@@ -48,7 +51,7 @@ fn measure(path: &Path) {
     // Each large file is hashed; of the small ones every tenth is kept.
     let wanted = Wanted::default().place("usr/large", Keep::Blob).place("usr/small/0", Keep::Text);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    let before = peak();
+    let before = own_peak();
     let start = Instant::now();
     let root = runtime.block_on(read(&source, &wanted, &Platform::host(), &Silent)).expect("the image can be read");
     let seconds = start.elapsed().as_secs_f64();
@@ -56,20 +59,17 @@ fn measure(path: &Path) {
     let bytes: u64 = blobs.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum();
     let rate = u32::try_from(bytes >> 20).map_or(f64::NAN, |mib| f64::from(mib) / seconds);
     println!("{bytes} bytes in {seconds:.1} s ({rate:.0} MiB/s), {} nodes", root.tree.iter().count());
-    println!("peak memory {} KiB, before {before} KiB", peak());
-    assert!(peak() < LIMIT, "more than {LIMIT} KiB");
+    println!("peak memory {} KiB, before {before} KiB", own_peak());
+    assert!(own_peak() < LIMIT, "more than {LIMIT} KiB");
 }
 
-/// The most memory this process has had, in KiB: proc(5).
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux tells of processes");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).expect("the peak is told")
+fn own_peak() -> u64 {
+    peak("self").expect("Linux tells of processes")
 }
 
 fn make(path: &Path) {
     fs::create_dir_all(path.join("blobs/sha256")).expect("a folder can be made");
-    let mut noise = Noise(1);
+    let mut noise = Noise::default();
     let large = layer(path, |archive| {
         for number in 0..LARGE_FILES {
             append(archive, &format!("usr/large/{number}"), LARGE_FILE, (&mut noise).take(LARGE_FILE));
@@ -123,44 +123,4 @@ fn layer(path: &Path, fill: impl FnOnce(&mut Archive)) -> (Value, String) {
     fs::rename(unnamed, path.join("blobs/sha256").join(digest.hex())).expect("a file can be renamed");
     let media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
     (json!({ "mediaType": media_type, "digest": digest, "size": size }), unpacked.hasher.finish().to_string())
-}
-
-struct Hashed<W> {
-    to: W,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl<W> Hashed<W> {
-    fn new(to: W) -> Self {
-        Self { to, hasher: Hasher::default(), size: 0 }
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
-}
-
-/// Bytes that do not compress (xorshift64).
-struct Noise(u64);
-
-impl Read for Noise {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        for chunk in buffer.chunks_mut(8) {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            chunk.copy_from_slice(&self.0.to_le_bytes()[..chunk.len()]);
-        }
-        Ok(buffer.len())
-    }
 }

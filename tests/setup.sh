@@ -3,7 +3,7 @@
 set -eu
 
 missing=
-for program in skopeo podman buildah docker-registry runc rpmbuild htpasswd openssl jq python3 chromedriver; do
+for program in skopeo podman buildah docker-registry runc rpmbuild htpasswd openssl curl jq python3 chromedriver; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
 done
 [ -n "$missing" ] || exit 0
@@ -16,10 +16,10 @@ if command -v apt-get >/dev/null 2>&1; then
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         skopeo podman buildah docker-registry crun runc conmon containernetworking-plugins \
-        rpm apache2-utils openssl jq ca-certificates python3 chromium chromium-driver fonts-dejavu-core
+        rpm apache2-utils openssl curl jq ca-certificates python3 chromium chromium-driver fonts-dejavu-core
 elif command -v dnf >/dev/null 2>&1; then
     $sudo dnf -y -q install \
-        skopeo podman buildah docker-distribution crun runc rpm-build httpd-tools openssl jq dpkg apt python3 chromium chromedriver dejavu-sans-fonts
+        skopeo podman buildah docker-distribution crun runc rpm-build httpd-tools openssl curl jq dpkg apt python3 chromium chromedriver dejavu-sans-fonts
     # Fedora calls the same program `registry`.
     command -v docker-registry >/dev/null 2>&1 || $sudo ln -s /usr/bin/registry /usr/local/bin/docker-registry
 else
