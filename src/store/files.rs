@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, with modes and times of one's choice. That they outlast a
 //! power cut is for who writes them to see to, once for all of them.
 
-use cap_std_ext::cap_std::fs::{Dir, File, MetadataExt as _, Permissions, PermissionsExt as _};
+use cap_std_ext::cap_std::fs::{Dir, File, MetadataExt as _, OpenOptions, Permissions, PermissionsExt as _};
 use cap_std_ext::cap_tempfile::TempFile;
 use cap_std_ext::dirext::CapStdExtDirExt as _;
 use rustix::fs::{AtFlags, Timespec, Timestamps};
@@ -10,18 +10,28 @@ use std::path::Path;
 
 /// Writes a file into `dir`. It is on the disk when this returns.
 pub fn write_durably(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64) -> io::Result<()> {
-    let mut file = TempFile::new(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    finish(dir, file, name, mode, mtime)?;
+    write_synced(dir, name, bytes, mode, mtime, true)?;
     Ok(rustix::fs::fsync(dir.reopen_as_ownedfd()?)?)
 }
 
-/// Writes a file into `dir`.
+/// Writes a file into `dir`. Nobody else may write the same one meanwhile.
 pub fn write(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64) -> io::Result<()> {
-    let mut file = TempFile::new(dir)?;
+    write_synced(dir, name, bytes, mode, mtime, false)
+}
+
+fn write_synced(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64, sync: bool) -> io::Result<()> {
+    // A name that can be known beforehand: what is left of a run that was killed goes when the file is
+    // written the next time.
+    let partial = format!(".{}.partial", name.trim_start_matches('.'));
+    dir.remove_file_optional(&partial)?;
+    let mut options = OpenOptions::new();
+    let mut file = dir.open_with(&partial, options.write(true).create_new(true))?;
     file.write_all(bytes)?;
-    finish(dir, file, name, mode, mtime)
+    settle_open(&file, mode, mtime)?;
+    if sync {
+        file.sync_all()?;
+    }
+    dir.rename(&partial, dir, name)
 }
 
 /// Gives a file that was written its mode, its time and then its name.

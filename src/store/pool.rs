@@ -71,11 +71,21 @@ impl Pool {
         Ok(BlobWriter { pool: self, file, name, hasher, resumed: written, written, blob: blob.clone() })
     }
 
-    /// Writes a blob that is in memory. Other processes may write the same one at the same time.
+    /// Writes a blob that is in memory.
     pub fn insert(&self, blob: &Descriptor, bytes: &[u8]) -> Result<(), Error> {
-        self.copy(blob, bytes)
+        let mut writer = self.writer(blob)?;
+        if writer.resumed() > 0 {
+            writer.discard()?;
+            writer = self.writer(blob)?;
+        }
+        match writer.write(bytes) {
+            Ok(()) => writer.commit(),
+            Err(e) => writer.discard().and(Err(e)),
+        }
     }
 
+    /// Writes a blob from a reader. Other processes may write the same one at the same time, as in a cache
+    /// that builds share.
     fn copy(&self, blob: &Descriptor, mut source: impl io::Read) -> Result<(), Error> {
         let mut file = TempFile::new(&self.dir).map_err(io_error("writing", blob.digest.hex()))?;
         let (mut hasher, mut written) = (Hasher::default(), 0);

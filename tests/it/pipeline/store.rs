@@ -192,6 +192,12 @@ fn leftovers_of_a_killed_run_are_cleared_away() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path(), &resolved, &registry).unwrap();
     let whole = Tree::read(folder.path());
+    // Cut off before anything was claimed, and before a list had its name.
+    for name in [".embed.claims.partial", ".image-list.txt.partial"] {
+        fs::write(folder.path().join(name), "x").unwrap();
+    }
+    fill(folder.path(), &resolved, &registry).unwrap();
+    whole.assert_same(&Tree::read(folder.path()), "a store whose next run had hardly begun");
     fs::write(folder.path().join(".embed.claims"), "").unwrap();
     let key = resolved.plan.images[0].reference.key();
     // A file that got a temporary name but not its own; a view that was half made; a blob cut short.
