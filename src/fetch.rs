@@ -131,7 +131,9 @@ struct Run {
     whole: AtomicUsize,
     /// Bytes that were written since the disk was last told to begin.
     unsynced: AtomicU64,
-    /// Waits for the disk.
+    /// Whether somebody waits for the disk.
+    syncing: Arc<AtomicBool>,
+    /// Waits for the disk, those that are over included.
     syncs: Mutex<JoinSet<Result<(), store::Error>>>,
     fetched: AtomicU64,
     fetched_bytes: AtomicU64,
@@ -167,8 +169,8 @@ impl Fetch {
             done.context("waiting for the disk")??;
         }
         let Removed { views, blobs } = store.publish(&plan)?;
-        let apart = plan.images.iter().map(|image| image.content().into_values().map(|d| d.size).sum::<u64>());
-        let apart = apart.fold(0, u64::saturating_add);
+        let contents = plan.images.iter().flat_map(|image| image.content().into_values());
+        let apart = contents.map(|descriptor| descriptor.size).fold(0, u64::saturating_add);
         let (fetched_bytes, resumed_bytes) = (run.fetched_bytes.load(Relaxed), run.resumed_bytes.load(Relaxed));
         let came = fetched_bytes + resumed_bytes + run.read_bytes.load(Relaxed);
         Ok(Summary {
@@ -200,6 +202,7 @@ impl Run {
             missing,
             whole: AtomicUsize::new(0),
             unsynced: AtomicU64::new(0),
+            syncing: Arc::default(),
             syncs: Mutex::default(),
             fetched: AtomicU64::new(0),
             fetched_bytes: AtomicU64::new(0),
@@ -308,13 +311,18 @@ impl Run {
 
     /// Has the disk begin when enough was written.
     fn sync_some(&self, written: u64) {
-        if self.unsynced.fetch_add(written, Relaxed) + written < SYNC_EVERY {
+        // One at a time: a disk that is slow is not made faster by more of them.
+        if self.unsynced.fetch_add(written, Relaxed) + written < SYNC_EVERY || self.syncing.swap(true, Relaxed) {
             return;
         }
         self.unsynced.store(0, Relaxed);
-        let store = self.fetch.store.clone();
+        let (store, syncing) = (self.fetch.store.clone(), self.syncing.clone());
         let mut syncs = self.syncs.lock().unwrap_or_else(PoisonError::into_inner);
-        syncs.spawn_blocking(move || store.sync());
+        syncs.spawn_blocking(move || {
+            let done = store.sync();
+            syncing.store(false, Relaxed);
+            done
+        });
     }
 
     /// Writes what is missing of a blob. The outer result is the registry's, the inner one the store's.

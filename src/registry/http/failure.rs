@@ -205,7 +205,7 @@ fn in_words(text: &str) -> String {
     text.to_owned()
 }
 
-/// An error of the HTTP library with its causes; its own message leaves them out and repeats the URL.
+/// The causes of an error of the HTTP library; its own message leaves them out and repeats the address.
 pub fn chain(error: &reqwest::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
@@ -216,7 +216,8 @@ pub fn chain(error: &reqwest::Error) -> String {
         }
         cause = error.source();
     }
-    if parts.is_empty() { one_line(&error.to_string()) } else { parts.join(": ") }
+    // Its own message has the address, which may be a signed one.
+    if parts.is_empty() { "the request failed".to_owned() } else { parts.join(": ") }
 }
 
 #[cfg(test)]
