@@ -139,8 +139,8 @@ struct Run {
     fetched_bytes: AtomicU64,
     resumed_bytes: AtomicU64,
     from_cache: AtomicU64,
-    /// What was read of manifests and configs, while resolving or now.
-    read_bytes: AtomicU64,
+    /// The size of what was not there before.
+    came_bytes: AtomicU64,
     /// Whether the cache could not be written to; then it is left alone.
     cache_failed: AtomicBool,
 }
@@ -172,7 +172,6 @@ impl Fetch {
         let contents = plan.images.iter().flat_map(|image| image.content().into_values());
         let apart = contents.map(|descriptor| descriptor.size).fold(0, u64::saturating_add);
         let (fetched_bytes, resumed_bytes) = (run.fetched_bytes.load(Relaxed), run.resumed_bytes.load(Relaxed));
-        let came = fetched_bytes + resumed_bytes + run.read_bytes.load(Relaxed);
         Ok(Summary {
             images: plan.images.len(),
             files: run.items.len(),
@@ -181,7 +180,7 @@ impl Fetch {
             fetched_bytes,
             resumed_bytes,
             from_cache: run.from_cache.load(Relaxed),
-            saved_bytes: apart.saturating_sub(came),
+            saved_bytes: apart.saturating_sub(run.came_bytes.load(Relaxed)),
             duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
             removed_views: views,
             removed_files: blobs,
@@ -208,7 +207,7 @@ impl Run {
             fetched_bytes: AtomicU64::new(0),
             resumed_bytes: AtomicU64::new(0),
             from_cache: AtomicU64::new(0),
-            read_bytes: AtomicU64::new(0),
+            came_bytes: AtomicU64::new(0),
             cache_failed: AtomicBool::new(false),
         }
     }
@@ -242,14 +241,14 @@ impl Run {
         }
         if let Some(bytes) = known.get(&descriptor.digest) {
             pool.insert(descriptor, bytes)?;
-            self.read_bytes.fetch_add(descriptor.size, Relaxed);
+            self.came_bytes.fetch_add(descriptor.size, Relaxed);
             progress.advance(descriptor.size);
             return Ok(());
         }
         if item.is_manifest {
             let raw = registry.manifest(&item.image.repository, At::Digest(&descriptor.digest)).await?;
             pool.insert(descriptor, raw.bytes())?;
-            self.read_bytes.fetch_add(descriptor.size, Relaxed);
+            self.came_bytes.fetch_add(descriptor.size, Relaxed);
             progress.advance(descriptor.size);
             return Ok(());
         }
@@ -289,6 +288,7 @@ impl Run {
             let error = match done {
                 Ok(()) => {
                     self.fetched.fetch_add(1, Relaxed);
+                    self.came_bytes.fetch_add(item.descriptor.size, Relaxed);
                     self.resumed_bytes.fetch_add(resumed, Relaxed);
                     return Ok(());
                 }

@@ -11,6 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Writes a file, with the modification time `mtime` in seconds since 1970, or now. A link is followed; what
 /// is no file, such as `/dev/stdout` or a pipe, is written to.
 pub fn write(path: &Path, bytes: &[u8], mtime: Option<i64>) -> io::Result<()> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
@@ -41,7 +44,7 @@ mod tests {
         assert_eq!(fs::read_to_string(path("old")).unwrap(), "text");
         assert!(path("link").is_symlink() && path("null").is_symlink());
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-        assert!(write(folder.path(), b"text", None).is_err());
+        assert!(write(folder.path(), b"text", None).is_err() && write(&path("new/"), b"text", None).is_err());
         symlink("gone", path("dangling")).unwrap();
         assert!(write(&path("dangling"), b"text", None).is_err());
     }

@@ -172,9 +172,10 @@ impl Progress for Printer {
             (true, false) => "{bytes}/{total_bytes}",
             (false, _) => "{pos}/{len}",
         };
+        let bar = if is_wide() { " [{wide_bar}]" } else { "" };
         let total = ProgressBar::new(total);
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let total = bars.add(styled(total, &format!("{{msg}} [{{wide_bar}}] {amount}")));
+        let total = bars.add(styled(total, &format!("{{msg}}{bar} {amount}")));
         total.set_message(title.to_owned());
         total.tick();
         *lock(&self.inner.bars) = Some(Bars { all: bars, total, bytes });
@@ -189,10 +190,14 @@ impl Progress for Printer {
 
     fn part(&self, name: &str, size: u64) -> Box<dyn Part> {
         let bar = lock(&self.inner.bars).as_ref().map(|bars| {
-            let amount = if bars.bytes { "{bytes:>10}/{total_bytes:10}" } else { "{pos}/{len}" };
+            let amount = match (bars.bytes, is_wide()) {
+                (true, true) => "[{wide_bar}] {bytes:>10}/{total_bytes:10}",
+                (true, false) => "{bytes:>10}",
+                (false, _) => "{pos}/{len}",
+            };
             // Above the total, which stays where it is.
             let bar = bars.all.insert_before(&bars.total, ProgressBar::new(size));
-            let bar = styled(bar, &format!("  {{msg:16}} [{{wide_bar}}] {amount}"));
+            let bar = styled(bar, &format!("  {{msg:16}} {amount}"));
             bar.set_message(short(name));
             bar
         });
@@ -250,7 +255,7 @@ impl Drop for Piece {
     }
 }
 
-/// Whether a terminal has room for a rate and the time that is left.
+/// Whether a terminal has room for bars, a rate and the time that is left.
 fn is_wide() -> bool {
     rustix::termios::tcgetwinsize(io::stderr()).is_ok_and(|size| size.ws_col >= 72)
 }

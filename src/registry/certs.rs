@@ -80,7 +80,7 @@ impl Certificates {
             let extension = path.extension().and_then(|e| e.to_str());
             let (certificate, key) = (path.with_extension("cert"), path.with_extension("key"));
             match extension {
-                Some("crt") => match std::fs::read(&path) {
+                Some("crt") => match super::read_settings_bytes(&path) {
                     Ok(pem) => trusted.extend(tls::certificates(&pem).map_err(|detail| wrong(&path, detail))?),
                     // A link to nowhere, as containers/image sees it, is nothing.
                     Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -118,7 +118,7 @@ fn wrong(path: &Path, detail: String) -> Error {
 
 /// A client's certificate with its key.
 fn identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
-    let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
+    let read = |path: &Path| super::read_settings_bytes(path).map_err(|e| wrong(path, e.to_string()));
     let chain = tls::certificates(&read(certificate)?).map_err(|detail| wrong(certificate, detail))?;
     tls::identity(chain, &read(key)?).map_err(|detail| wrong(key, detail))
 }
@@ -134,6 +134,15 @@ mod tests {
 
     fn search(root: &Path) -> Search {
         Search { dir: None, folders: ["home", "etc", "docker"].map(|name| root.join(name)).to_vec() }
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/zero", root.path().join("a.crt")).unwrap();
+        let search = Search { dir: Some(root.path().to_owned()), folders: Vec::new() };
+        let error = Certificates::for_host(&search, "any.example").unwrap_err().to_string();
+        assert!(error.contains("too large") && error.contains("a.crt"), "{error}");
     }
 
     #[test]

@@ -32,14 +32,22 @@ const STALL: Duration = Duration::from_secs(30);
 /// How the system says EMFILE.
 const TOO_MANY_FILES: &str = "Too many open files";
 
+/// What is said of a failure on the way through a proxy.
+const BY_PROXY: &str = "through the proxy";
+
 /// The most bytes that are read of a file with settings.
 const MAX_SETTINGS: u64 = 16 * 1024 * 1024;
 
 /// Reads a file with settings.
 fn read_settings(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(MAX_SETTINGS + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_SETTINGS { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    String::from_utf8(read_settings_bytes(path)?).map_err(std::io::Error::other)
+}
+
+/// The same for what need not be text.
+fn read_settings_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)?.take(MAX_SETTINGS + 1).read_to_end(&mut bytes)?;
+    if read as u64 > MAX_SETTINGS { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// How to reach registries. Read from the command line and the environment by `cli`.
@@ -270,8 +278,8 @@ impl Error {
             Error::Denied { credentials: Some(origin), .. } => {
                 format!("the credentials of {origin} were refused; log in again or name a file: `--authfile FILE`")
             }
-            Error::Unreachable { detail, .. } if detail.contains("tunnel") => {
-                "the proxy is not there, or refuses: check `HTTPS_PROXY` and `NO_PROXY`".to_owned()
+            Error::Unreachable { detail, .. } | Error::Interrupted { detail, .. } if detail.contains(BY_PROXY) => {
+                "the proxy may not be there, or refuse: check `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`".to_owned()
             }
             Error::Unreachable { detail, .. } if detail.contains("not valid for name") => {
                 "the registry's certificate is for other names: use one of them".to_owned()

@@ -355,12 +355,12 @@ fn classify(repository: &Repository, object: String, talk: &str, options: &Optio
     let detail = message(talk);
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| detail.contains(phrase));
     let credentials = options.auth.files.first().filter(|_| options.auth.required).cloned().map(Origin::File);
-    if has(&["manifest unknown", "name unknown", "blob unknown", "not found", "404"]) {
-        Error::NotFound { object, detail }
-    } else if has(&["unauthorized", "authentication required", "denied", "forbidden", "401", "403"]) {
-        Error::Denied { object, detail, credentials }
-    } else if has(&["pinging container registry", "connection refused", "no such host", "certificate"]) {
+    if has(&["dial tcp", "pinging container registry", "connection refused", "no such host", "certificate"]) {
         Error::Unreachable { host: repository.host().to_owned(), detail }
+    } else if has(&["manifest unknown", "name unknown", "blob unknown", "not found", " 404"]) {
+        Error::NotFound { object, detail }
+    } else if has(&["unauthorized", "authentication required", "denied", "forbidden", " 401", " 403"]) {
+        Error::Denied { object, detail, credentials }
     } else {
         Error::Answer { object, detail: format!("skopeo says {detail}") }
     }

@@ -26,10 +26,15 @@ fn write_synced(dir: &Dir, name: &str, bytes: &[u8], mode: u32, mtime: i64, sync
     dir.remove_file_optional(&partial)?;
     let mut options = OpenOptions::new();
     let mut file = dir.open_with(&partial, options.write(true).create_new(true))?;
-    file.write_all(bytes)?;
-    settle_open(&file, mode, mtime)?;
-    if sync {
-        file.sync_all()?;
+    let mut fill = || {
+        file.write_all(bytes)?;
+        settle_open(&file, mode, mtime)?;
+        if sync { file.sync_all() } else { Ok(()) }
+    };
+    if let Err(e) = fill() {
+        // What matters is why it could not be written.
+        let _ = dir.remove_file(&partial);
+        return Err(e);
     }
     dir.rename(&partial, dir, name)
 }

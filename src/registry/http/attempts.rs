@@ -108,7 +108,8 @@ impl Attempts {
     pub async fn failed(&mut self, failed: Failed) -> Result<(), Error> {
         let Failed { error, again } = failed;
         let (place, source) = self.sources[self.at].clone();
-        let text = error.to_string();
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let text = format!("{error}{cause}");
         self.failures.insert(place, (source.clone(), error));
         match again {
             Again::Never => drop(self.sources.remove(self.at)),

@@ -5,7 +5,7 @@
 
 use super::Inner;
 use super::attempts::Attempts;
-use super::failure::{Failed, chain};
+use super::failure::{Failed, chain, other_host};
 use super::pace::Pace;
 use crate::model::Descriptor;
 use crate::registry::Error;
@@ -64,7 +64,9 @@ impl Body {
                 self.ask(&object).await?;
             }
             let Some(answer) = &mut self.answer else { continue };
-            let chunk = self.pace.wait(answer.chunk()).await.map_err(|waited| Failed::stalled(&object, waited))?;
+            let from = other_host(&self.attempts.source().endpoint.host, Some(answer.url()));
+            let stalled = |waited| Failed::stalled(&object, waited, from.as_deref());
+            let chunk = self.pace.wait(answer.chunk()).await.map_err(stalled)?;
             let interrupted = |detail: String| Failed::for_now(Error::Interrupted { object: object.clone(), detail });
             let Some(mut chunk) = chunk.map_err(|e| interrupted(chain(&e)))? else {
                 if self.offset >= self.blob.size && self.skip == 0 {

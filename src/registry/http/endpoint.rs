@@ -1,9 +1,9 @@
 //! A registry as this lane knows it: how it is spoken to, what it asks for, and when it was last in trouble.
 
-use super::failure::{Failed, NO_TLS, chain};
-use crate::registry::Error;
+use super::failure::{Failed, NO_TLS, chain, other_host};
 use crate::registry::certs::Certificates;
 use crate::registry::token::Challenge;
+use crate::registry::{BY_PROXY, Error};
 use reqwest::{Client, Proxy, Response, StatusCode, Url};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub client: Client,
     /// How long nothing may come.
     pub stall: Duration,
+    /// The proxy on the way there, as host and port.
+    pub proxy: Option<String>,
     insecure: bool,
     greeting: OnceCell<Greeting>,
     trouble: Mutex<Trouble>,
@@ -56,9 +58,9 @@ struct Trouble {
 
 impl Endpoint {
     /// A registry that is not spoken to yet.
-    pub fn new(host: &str, insecure: bool, client: Client, stall: Duration) -> Self {
+    pub fn new(host: &str, insecure: bool, client: Client, stall: Duration, proxy: Option<String>) -> Self {
         let (greeting, trouble) = (OnceCell::new(), Mutex::default());
-        Self { host: host.to_owned(), client, stall, insecure, greeting, trouble }
+        Self { host: host.to_owned(), client, stall, proxy, insecure, greeting, trouble }
     }
 
     /// Greets the registry, once: `https`, or `http` where that is good enough and HTTPS does not answer.
@@ -107,11 +109,18 @@ impl Endpoint {
     /// Sends a request and waits for the head of its answer.
     pub async fn send(&self, request: reqwest::RequestBuilder, object: &str) -> Result<Response, Failed> {
         let followed = Followed::default();
-        let answer = FOLLOWED.scope(followed.clone(), request.send());
+        let (client, request) = request.build_split();
+        let request = request.map_err(|e| Failed::of_request(self, object, &e, None))?;
+        *super::lock(&followed) = Some(request.url().clone());
+        let answer = FOLLOWED.scope(followed.clone(), client.execute(request));
         match tokio::time::timeout(self.stall, answer).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(e)) => Err(Failed::of_request(&self.host, object, &e, super::lock(&followed).as_ref())),
-            Err(_) => Err(Failed::stalled(object, self.stall)),
+            Ok(Err(e)) => Err(Failed::of_request(self, object, &e, super::lock(&followed).as_ref())),
+            Err(_) => {
+                let from = other_host(&self.host, super::lock(&followed).as_ref());
+                let from = from.or_else(|| Some(format!("{}, {BY_PROXY} {}", self.host, self.proxy.as_ref()?)));
+                Err(Failed::stalled(object, self.stall, from.as_deref()))
+            }
         }
     }
 

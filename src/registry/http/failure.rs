@@ -1,8 +1,9 @@
 //! What went wrong with one request, whether it is worth another try, and the words for it.
 
+use super::endpoint::Endpoint;
 use super::pace::Pace;
-use crate::registry::Error;
 use crate::registry::auth::Origin;
+use crate::registry::{BY_PROXY, Error};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use std::time::{Duration, SystemTime};
@@ -46,18 +47,25 @@ impl Failed {
     }
 
     /// Nothing came for too long, or too little.
-    pub fn stalled(object: &str, waited: Duration) -> Self {
-        let detail = format!("the connection has stalled (next to nothing came for {:.1} s)", waited.as_secs_f32());
+    /// `from` is who should have sent something, where that is not the registry itself.
+    pub fn stalled(object: &str, waited: Duration, from: Option<&str>) -> Self {
+        let from = from.map(|host| format!(" from `{host}`")).unwrap_or_default();
+        let seconds = waited.as_secs_f32();
+        let detail = format!("the connection has stalled (next to nothing came{from} for {seconds:.1} s)");
         Self::for_now(Error::Interrupted { object: object.to_owned(), detail })
     }
 
     /// A request that got no answer: nobody there, a redirect that is not followed, a broken connection.
     /// `followed` is where it was redirected to.
-    pub fn of_request(host: &str, object: &str, error: &reqwest::Error, followed: Option<&Url>) -> Self {
-        let (object, mut host, mut detail) = (object.to_owned(), host.to_owned(), chain(error));
+    pub fn of_request(endpoint: &Endpoint, object: &str, error: &reqwest::Error, followed: Option<&Url>) -> Self {
+        let host = &endpoint.host;
+        let (object, mut host, mut detail) = (object.to_owned(), host.clone(), chain(error));
         if let Some(asked) = other_host(&host, followed.or(error.url())) {
             detail += &format!(" (asked for `{host}`: it redirects there, or has its tokens from there)");
             host = asked;
+        }
+        if let Some(proxy) = &endpoint.proxy {
+            detail += &format!(" ({BY_PROXY} `{proxy}`)");
         }
         if error.is_redirect() {
             Self::for_good(Error::Answer { object, detail })
@@ -154,7 +162,7 @@ pub async fn read_capped(response: Response, limit: u64, object: &str, stall: Du
     let (mut response, mut pace) = (response, Pace::new(stall));
     let mut bytes = Vec::new();
     loop {
-        let chunk = pace.wait(response.chunk()).await.map_err(|waited| Failed::stalled(object, waited))?;
+        let chunk = pace.wait(response.chunk()).await.map_err(|waited| Failed::stalled(object, waited, None))?;
         let broken =
             |e: reqwest::Error| Failed::for_now(Error::Interrupted { object: object.to_owned(), detail: chain(&e) });
         let Some(chunk) = chunk.map_err(broken)? else { return Ok(bytes) };

@@ -95,7 +95,10 @@ impl Inner {
             return Ok(known.clone());
         }
         let client = self.client(host, insecure)?;
-        let endpoint = Arc::new(Endpoint::new(host, insecure, client, self.options.stall));
+        let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, port.parse().ok()));
+        let proxy = proxies::proxy_for(&self.options.proxies, "https", name, port.unwrap_or(443))?;
+        let proxy = proxy.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        let endpoint = Arc::new(Endpoint::new(host, insecure, client, self.options.stall, proxy));
         Ok(lock(&self.endpoints).entry(key).or_insert(endpoint).clone())
     }
 

@@ -6,6 +6,7 @@ use crate::support::lane::{lane, options};
 use crate::support::registry::{Auth, Fault, FaultyRegistry};
 use bootc_embed::model::progress::Silent;
 use bootc_embed::registry::http::Http;
+use bootc_embed::registry::proxies::Proxies;
 use bootc_embed::registry::{At, Error, Options, Registry as _, auth::Search, certs};
 use std::fs;
 use std::path::PathBuf;
@@ -96,6 +97,18 @@ fn the_host_that_failed_is_named() {
     registry.fail(&index.digest, Fault::Redirect(format!("http://{}/v2/x/blobs/y", other.address())));
     let error = text(embed(&registry, &index, options()));
     assert!(error.contains("does not exist") && error.contains(&format!("(from `{}`", other.address())), "{error}");
+    // A firewall that drops what is sent there.
+    other.fail("/v2/x", Fault::Silence);
+    let stall = std::time::Duration::from_millis(300);
+    let error = text(embed(&registry, &index, Options { stall, ..options() }));
+    assert!(error.contains("stalled") && error.contains(&format!("from `{}`", other.address())), "{error}");
+
+    let proxies = Proxies { http: Some("127.0.0.1:1".into()), https: Some("127.0.0.1:1".into()), no_proxy: None };
+    let lane = lane(Options { proxies, ..options() });
+    let reference: bootc_embed::model::Reference = "registry.invalid/team/app:v1".parse().unwrap();
+    let error = wait(lane.manifest(reference.repository(), At::Tag("v1"))).unwrap_err();
+    assert!(error.to_string().contains("through the proxy `127.0.0.1:1`"), "{error}");
+    assert!(error.hints()[0].contains("HTTPS_PROXY"), "{:?}", error.hints());
 }
 
 #[test]
