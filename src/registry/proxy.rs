@@ -394,6 +394,30 @@ mod tests {
     }
 
     #[test]
+    fn what_skopeo_says_is_told_apart() {
+        let reference: crate::model::Reference = "127.0.0.1:7403/a/b:v1".parse().unwrap();
+        let kind = |talk: &str| match classify(reference.repository(), "x".into(), talk, &Options::default()) {
+            Error::Unreachable { .. } => "unreachable",
+            Error::NotFound { .. } => "absent",
+            Error::Denied { .. } => "denied",
+            _ => "other",
+        };
+        for (talk, expected) in [
+            (
+                "Get \"http://127.0.0.1:7998/token\": dial tcp 127.0.0.1:7998: connect: connection refused",
+                "unreachable",
+            ),
+            ("pinging container registry 127.0.0.1:7404: Get \"https://127.0.0.1:7404/v2/\": EOF", "unreachable"),
+            ("reading manifest v1 in 127.0.0.1:7403/a/b: manifest unknown", "absent"),
+            ("reading manifest v1 in 127.0.0.1:7403/a/b: unauthorized: authentication required", "denied"),
+            ("unable to retrieve auth token: invalid username/password: unauthorized", "denied"),
+            ("reading manifest v1 in 127.0.0.1:7403/a/b: received unexpected HTTP status: 500", "other"),
+        ] {
+            assert_eq!(kind(talk), expected, "{talk}");
+        }
+    }
+
+    #[test]
     fn an_instance_is_asked_for_in_its_repository() {
         let digest = Digest::of(b"");
         for (name, repository) in [

@@ -109,7 +109,8 @@ impl Error {
             Error::Foreign(_) => "choose another folder, or clear this one away yourself",
             Error::Busy => "wait until it has finished",
             Error::NotAStore => "`bootc-embed fetch INPUT --store DIR` makes one, or completes it",
-            Error::Io { .. } | Error::Lock(_) => return Vec::new(),
+            Error::Lock(_) => "`bootc-embed plan INPUT… -o LOCK` makes a new one",
+            Error::Io { .. } => return Vec::new(),
         };
         vec![hint.to_owned()]
     }

@@ -149,17 +149,16 @@ impl Access {
             return Ok(token);
         }
         let message = self.message(status, &body);
+        let answered = |what: &str| {
+            let detail = format!("the token service answered {what}");
+            Failed::for_good(Error::Answer { object: object.to_owned(), detail })
+        };
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => denied(format!("the token service answered {message}")),
-            StatusCode::OK => {
-                let detail = "the token service answered without a token".to_owned();
-                Failed::for_good(Error::Answer { object: object.to_owned(), detail })
-            }
-            StatusCode::NOT_FOUND => {
-                let detail = format!("the token service answered {message}");
-                Failed::for_good(Error::Answer { object: object.to_owned(), detail })
-            }
-            _ => Failed::of_answer("the token service", status, &headers, object, message, None),
+            StatusCode::OK => answered("without a token"),
+            // It is the service that is not there, not the image.
+            StatusCode::NOT_FOUND => answered(&message),
+            _ => Failed::of_status("the token service", status, &headers, object, message, None),
         })
     }
 

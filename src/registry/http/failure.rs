@@ -78,19 +78,8 @@ impl Failed {
         }
     }
 
-    /// An answer of another status than was asked for. `message` is what the registry says.
+    /// An answer of another status than was asked for. `who` gave it, and says `message`.
     pub fn of_status(
-        status: StatusCode,
-        headers: &HeaderMap,
-        object: &str,
-        message: String,
-        credentials: Option<Origin>,
-    ) -> Self {
-        Self::of_answer("the registry", status, headers, object, message, credentials)
-    }
-
-    /// The same for an answer of somebody else.
-    pub fn of_answer(
         who: &str,
         status: StatusCode,
         headers: &HeaderMap,
@@ -255,7 +244,7 @@ mod tests {
     fn which_answers_are_worth_another_try() {
         let again = |status: u16, headers: &HeaderMap| {
             let status = StatusCode::from_u16(status).unwrap();
-            Failed::of_status(status, headers, "x", status.to_string(), None).again
+            Failed::of_status("the registry", status, headers, "x", status.to_string(), None).again
         };
         let mut headers = HeaderMap::new();
         for status in [408, 429, 500, 502, 503, 504] {

@@ -96,7 +96,11 @@ impl Inner {
         }
         let client = self.client(host, insecure)?;
         let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, port.parse().ok()));
-        let proxy = proxies::proxy_for(&self.options.proxies, "https", name, port.unwrap_or(443))?;
+        let through = |scheme, port| proxies::proxy_for(&self.options.proxies, scheme, name, port);
+        let proxy = match through("https", port.unwrap_or(443))? {
+            None if insecure => through("http", port.unwrap_or(80))?,
+            proxy => proxy,
+        };
         let proxy = proxy.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
         let endpoint = Arc::new(Endpoint::new(host, insecure, client, self.options.stall, proxy));
         Ok(lock(&self.endpoints).entry(key).or_insert(endpoint).clone())
@@ -214,7 +218,7 @@ impl Inner {
             answered_by.map(|host| format!(" (from `{host}`, where it redirects to)")).unwrap_or_default();
         let body = read_capped(response, MAX_ERROR_BODY, object, self.options.stall).await.unwrap_or_default();
         let message = self.access.message(status, &body) + &answered_by;
-        Err(Failed::of_status(status, &headers, object, message, credentials))
+        Err(Failed::of_status("the registry", status, &headers, object, message, credentials))
     }
 
     async fn manifest(&self, source: &Source, at: At<'_>) -> Result<Answer, Failed> {
