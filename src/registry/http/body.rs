@@ -110,7 +110,8 @@ impl Body {
             self.ranges = false;
             return Err(Failed::for_now(wrong("the registry answered with another range".to_owned())));
         }
-        let announced = response.content_length().map(|length| if whole { length } else { length + self.offset });
+        let announced =
+            response.content_length().map(|length| if whole { length } else { length.saturating_add(self.offset) });
         if let Some(announced) = announced.filter(|announced| *announced != self.blob.size) {
             let (object, wanted) = (object.to_owned(), self.blob.size);
             return Err(Failed::for_good(Error::WrongSize { object, wanted, found: announced }));
