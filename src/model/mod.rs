@@ -12,6 +12,7 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod release;
+pub mod signature;
 pub mod tree;
 pub mod unit;
 
@@ -24,4 +25,5 @@ pub use platform::{Platform, Platforms};
 pub use progress::Progress;
 pub use reference::{PinnedReference, Reference, Repository};
 pub use release::{Component, Invalid, Origin, Pull, Release};
+pub use signature::{Signature, Sigstore};
 pub use tree::Tree;
