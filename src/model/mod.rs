@@ -25,5 +25,5 @@ pub use platform::{Platform, Platforms};
 pub use progress::Progress;
 pub use reference::{PinnedReference, Reference, Repository};
 pub use release::{Component, Invalid, Origin, Pull, Release};
-pub use signature::{Signature, Sigstore};
+pub use signature::{Signature, SignatureError, Sigstore};
 pub use tree::Tree;

@@ -1,9 +1,9 @@
 //! JSON as strictly as policy.json is read: no key twice, none that is not known, none left over.
 
 use super::policy::PolicyError;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use super::strict::base64;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::cell::Cell;
 use std::fmt;
 
 /// A JSON value. Objects keep the order of their keys, each of which stands once.
@@ -21,66 +21,97 @@ pub enum Json {
 impl Json {
     /// Reads a document. Bytes that are no UTF-8 count as U+FFFD, as Go's reader has it.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
-        serde_json::from_str(&String::from_utf8_lossy(bytes))
-            .map_err(|e| PolicyError { place: String::new(), detail: e.to_string() })
+        let text = String::from_utf8_lossy(bytes);
+        let mut json = serde_json::Deserializer::from_str(&text);
+        let value = Seed(&Cell::new(usize::MAX)).deserialize(&mut json);
+        value.and_then(|value| json.end().map(|()| value)).map_err(|e| wrong("", e.to_string()))
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Json;
+/// Reads one value, as long as a budget of values and bytes of text lasts: aliases of YAML can make
+/// much of little.
+#[derive(Clone, Copy)]
+pub struct Seed<'b>(pub &'b Cell<usize>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
+impl Seed<'_> {
+    fn take<E: Error>(self, size: usize) -> Result<(), E> {
+        let left = self.0.get().checked_sub(size.saturating_add(1));
+        self.0.set(left.ok_or_else(|| E::custom("it holds too much, perhaps by aliases of aliases"))?);
+        Ok(())
+    }
 
-            fn visit_unit<E>(self) -> Result<Json, E> {
-                Ok(Json::Null)
-            }
+    fn scalar<E: Error>(self, value: Json) -> Result<Json, E> {
+        self.take(0)?;
+        Ok(value)
+    }
+}
 
-            fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-                Ok(Json::Other)
-            }
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Json;
 
-            fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-                Ok(u8::try_from(number).map_or(Json::Other, Json::Byte))
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
-            fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-                Ok(Json::Other)
-            }
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Json;
 
-            fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-                Ok(Json::Other)
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
 
-            fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-                Ok(Json::Text(text.to_owned()))
-            }
+    fn visit_unit<E: Error>(self) -> Result<Json, E> {
+        self.scalar(Json::Null)
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-                let mut list = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    list.push(value);
-                }
-                Ok(Json::List(list))
-            }
+    /// An empty document of YAML.
+    fn visit_none<E: Error>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                let mut seen = std::collections::BTreeSet::new();
-                let mut object = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if !seen.insert(key.clone()) {
-                        return Err(A::Error::custom(format!("`{key}` stands twice in one object")));
-                    }
-                    object.push((key, map.next_value()?));
-                }
-                Ok(Json::Object(object))
-            }
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Json, E> {
+        self.scalar(Json::Other)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Json, E> {
+        self.scalar(u8::try_from(number).map_or(Json::Other, Json::Byte))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Json, E> {
+        self.scalar(Json::Other)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Json, E> {
+        self.scalar(Json::Other)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
+        self.take(text.len())?;
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
+        self.take(0)?;
+        let mut list = Vec::new();
+        while let Some(value) = seq.next_element_seed(self)? {
+            list.push(value);
         }
-        deserializer.deserialize_any(Any)
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        self.take(0)?;
+        let mut seen = std::collections::BTreeSet::new();
+        let mut object = Vec::new();
+        while let Some(key) = map.next_key::<String>()? {
+            self.take(key.len())?;
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format!("`{key}` stands twice in one object")));
+            }
+            object.push((key, map.next_value_seed(self)?));
+        }
+        Ok(Json::Object(object))
     }
 }
 
@@ -164,7 +195,7 @@ impl Fields {
 
 /// An error about what stands at a place.
 pub fn wrong(place: &str, detail: impl Into<String>) -> PolicyError {
-    PolicyError { place: place.to_owned(), detail: detail.into() }
+    PolicyError { file: String::new(), place: place.to_owned(), detail: detail.into() }
 }
 
 fn text(value: Json) -> Option<String> {
@@ -178,10 +209,7 @@ fn text(value: Json) -> Option<String> {
 /// Base64, or what Go also takes for bytes: a list of numbers.
 fn bytes(value: Json) -> Option<Vec<u8>> {
     match value {
-        Json::Text(text) => {
-            let lines: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-            STANDARD.decode(lines).ok()
-        }
+        Json::Text(text) => base64(&text),
         Json::Null => Some(Vec::new()),
         Json::List(list) => list
             .into_iter()

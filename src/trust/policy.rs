@@ -4,20 +4,26 @@
 use super::json::{Fields, Json, wrong};
 use super::requirement::{KeyType, Requirement};
 use super::scopes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    default: Vec<Requirement>,
+    pub(super) default: Vec<Requirement>,
     /// By transport, then by scope; `""` is the transport's own default.
-    transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
+    pub(super) transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
 }
 
 /// Why bytes are no policy. Runtimes that read them refuse every image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{detail}", if place.is_empty() { String::new() } else { format!("`{place}` ") })]
+#[error(
+    "{}{}{detail}",
+    if file.is_empty() { String::new() } else { format!("{file}: ") },
+    if place.is_empty() { String::new() } else { format!("`{place}` ") }
+)]
 pub struct PolicyError {
+    /// The file, as it was given; empty where it is known from elsewhere.
+    pub file: String,
     /// Where in the document, for example `transports.docker.quay.io[0]`; empty for all of it.
     pub place: String,
     /// What is wrong.
@@ -47,8 +53,11 @@ impl Policy {
     /// is one too: keys that are unknown or stand twice, lists of requirements that are empty,
     /// scopes that can never be asked for.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
-        let mut fields =
-            Fields::new("", Json::parse(bytes)?).map_err(|e| wrong("", format!("the policy {}", e.detail)))?;
+        Self::read(Json::parse(bytes)?)
+    }
+
+    pub(super) fn read(json: Json) -> Result<Self, PolicyError> {
+        let mut fields = Fields::new("", json).map_err(|e| wrong("", format!("the policy {}", e.detail)))?;
         let default = fields.take("default").ok_or_else(|| wrong("", "there is no `default`"))?;
         let default = requirements("default", default)?;
         let mut transports = BTreeMap::new();
@@ -81,6 +90,14 @@ impl Policy {
             }
         }
         (&self.default, "default".to_owned())
+    }
+}
+
+impl Policy {
+    /// The files that its requirements name: keys and certificates.
+    pub fn paths(&self) -> BTreeSet<&str> {
+        let scoped = self.transports.values().flat_map(BTreeMap::values);
+        std::iter::once(&self.default).chain(scoped).flatten().flat_map(Requirement::paths).collect()
     }
 }
 

@@ -287,7 +287,7 @@ impl Identity {
     }
 }
 
-fn is_named(text: &str) -> bool {
+pub(super) fn is_named(text: &str) -> bool {
     let is_digest = text.len() == 64 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
     !is_digest && Name::parse(text).is_some_and(|name| full_repository(name.repository).is_some())
 }
@@ -297,6 +297,6 @@ fn is_pointed(text: &str) -> bool {
 }
 
 /// A host, or a name that may begin with one.
-fn is_prefix(text: &str) -> bool {
+pub(super) fn is_prefix(text: &str) -> bool {
     is_host(text) || text.split_once('/').is_some_and(|(host, path)| is_host(host) && is_path(path))
 }

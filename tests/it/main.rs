@@ -15,4 +15,5 @@ mod generated;
 mod layering;
 mod pipeline;
 mod support;
+mod trust;
 mod validate;

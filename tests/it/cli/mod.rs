@@ -3,5 +3,5 @@
 mod bad_input;
 mod discover;
 mod output;
-mod samples;
+pub mod samples;
 mod workloads;

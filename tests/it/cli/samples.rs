@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The folder with samples, or a line that says that this was left out.
-fn samples(what: &str) -> Option<PathBuf> {
+pub fn samples(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("BOOTC_EMBED_SAMPLES").map(PathBuf::from);
     if folder.is_none() {
         // Not by a macro: the test runner would swallow it.
