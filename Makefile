@@ -6,7 +6,7 @@ test: setup
 	cargo test --locked --all-targets
 	cargo test --locked --doc
 
-# Installs the packages that the tests need, on Debian or Fedora.
+# Installs the packages that the tests need, on Debian or Fedora, and gets a skopeo to compare verdicts with.
 setup:
 	tests/setup.sh
 

@@ -1,9 +1,12 @@
 //! The proxy lane: skopeo speaks to the registry. The only module that runs skopeo; so it also has
-//! [`StoredImage`], an image in the containers-storage of this machine.
+//! [`StoredImage`], an image in the containers-storage of this machine, and [`gpg`], which judges OpenPGP
+//! signatures.
 //!
 //! Manifests come from `skopeo inspect --raw`, because the image proxy converts what it hands out;
 //! blobs come through `skopeo experimental-image-proxy`. The proxy runs with `--insecure-policy`:
 //! trust is judged per instance elsewhere, from the bytes that ship.
+
+pub mod gpg;
 
 use super::auth::Origin;
 use super::{Answer, At, BlobStream, Error, Options, Registry};

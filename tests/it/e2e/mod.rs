@@ -7,6 +7,7 @@ mod configuration;
 mod containerfile;
 mod disk;
 mod foreign;
+mod gpg;
 mod guarded;
 mod import;
 mod interrupted;
@@ -22,6 +23,7 @@ mod soak;
 mod targets;
 mod transports;
 mod validate;
+mod verdicts;
 
 use crate::support::command::{Finished, program, run};
 use crate::support::docker_registry::DockerRegistry;
