@@ -1,6 +1,7 @@
 //! Layer 2, fetch: what a plan names and the store lacks comes into the store, then the store is published.
 
 use crate::model::manifest::MAX_MANIFEST_SIZE;
+use crate::model::plan::Signed;
 use crate::model::progress::Part;
 use crate::model::{Descriptor, Digest, PinnedReference, Plan, Progress, Repository};
 use crate::registry::{Answer, At, BlobStream, Error, Registry};
@@ -43,6 +44,8 @@ pub struct Summary {
     pub saved_bytes: u64,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+    /// Images all of whose instances carry signatures that runtimes read; `None` where nobody looked.
+    pub signed_images: Option<usize>,
     /// Views of an earlier set that were removed.
     pub removed_views: usize,
     /// Files of the pool that only an earlier set needed and that were removed.
@@ -102,6 +105,18 @@ impl Registry for StoreFirst {
 
     fn distrust(&self, image: &PinnedReference, blob: &Digest) -> bool {
         self.registry.distrust(image, blob)
+    }
+
+    async fn tag_beside(&self, image: &PinnedReference, tag: &str) -> Result<Option<Answer>, Error> {
+        self.registry.tag_beside(image, tag).await
+    }
+
+    async fn referrers(&self, image: &PinnedReference) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        self.registry.referrers(image).await
+    }
+
+    async fn lookaside(&self, image: &PinnedReference) -> Result<Vec<Vec<u8>>, Error> {
+        self.registry.lookaside(image).await
     }
 }
 
@@ -182,6 +197,7 @@ impl Fetch {
             from_cache: run.from_cache.load(Relaxed),
             saved_bytes: apart.saturating_sub(run.came_bytes.load(Relaxed)),
             duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            signed_images: plan.signed_images(),
             removed_views: views,
             removed_files: blobs,
         })
@@ -358,7 +374,16 @@ fn items(plan: &Plan) -> Vec<Item> {
         let repository = image.reference.repository();
         let manifests = image.manifests().map(|manifest| (manifest, &manifest.digest, true));
         let blobs = image.instances.iter().flat_map(|i| i.blobs().map(|blob| (blob, &i.manifest.digest, false)));
-        for (descriptor, owner, is_manifest) in manifests.chain(blobs) {
+        let attached = image.signatures.iter().flat_map(Signed::attached).flat_map(|attached| {
+            let blobs = attached.blobs().map(|blob| (blob, &attached.manifest.digest, false));
+            std::iter::once((&attached.manifest, &attached.manifest.digest, true)).chain(blobs)
+        });
+        // Files of signatures are known; whoever lacks one finds no such blob in the registry.
+        let files = image.signatures.iter().flat_map(|signed| {
+            let tag = signed.referrers_tag.iter().map(|tag| (tag, &tag.digest, true));
+            tag.chain(signed.lookaside.iter().chain(&signed.files).map(|file| (file, &signed.digest, false)))
+        });
+        for (descriptor, owner, is_manifest) in manifests.chain(blobs).chain(attached).chain(files) {
             let item = items.entry(&descriptor.digest).or_insert_with(|| Item {
                 descriptor: descriptor.clone(),
                 image: repository.at(owner),

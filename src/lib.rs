@@ -8,6 +8,8 @@
 //!                               │
 //!                            resolve      Release × Registry × Platforms → Plan
 //!                               │
+//!                           signatures    Plan × Registry → Plan, with what signs it
+//!                               │
 //!                             Plan        the waist: embed.lock.json
 //!               ┌───────────────┼───────────────┐
 //!             emit            fetch           serve
@@ -19,13 +21,14 @@
 //! # Files this program reads and writes
 //!
 //! It reads its inputs; `containers-auth.json` and docker's `config.json` where they stand by
-//! default or where `--authfile` points; `registries.conf` and its drop-ins; `certs.d`, or the folder of
-//! `--cert-dir`; templates in `--template-dir`; the targets of `validate` and the root of `explain`.
+//! default or where `--authfile` points; `registries.conf` and its drop-ins; registries.d, and lookaside
+//! stores that it names; `certs.d`, or the folder of `--cert-dir`; policies, and the keys that they name; templates in `--template-dir`; the targets of `validate` and the root of `explain`.
 //!
 //! It writes below `--store` and `--cache`, the files that `-o` and `--report` name, and, for `embed`, below
 //! `--root`: the store, `usr/libexec/bootc-embed/import`,
-//! `usr/lib/systemd/system/bootc-embed-import.service` and the link that enables it, and
-//! `etc/crio/crio.conf.d/50-bootc-embed.conf`.
+//! `usr/lib/systemd/system/bootc-embed-import.service` and the link that enables it,
+//! `usr/share/bootc-embed/import-policy.json`, `etc/crio/crio.conf.d/50-bootc-embed.conf` and
+//! `etc/containers/registries.d/50-bootc-embed.yaml`.
 
 pub mod cli;
 pub mod discover;
@@ -35,6 +38,7 @@ pub mod model;
 pub mod registry;
 pub mod resolve;
 pub mod serve;
+pub mod signatures;
 pub mod store;
 pub mod target;
 pub mod trust;

@@ -188,6 +188,7 @@ impl Resolver<'_> {
             nested_indexes: nested,
             instances,
             absent,
+            signatures: Vec::new(),
         })
     }
 
@@ -297,12 +298,8 @@ impl Resolver<'_> {
                     None => self.config_platform(repository, &raw, &config).await?,
                 };
                 let mut branch = Branch::default();
-                let suits = |offered: &Platform| match self.platforms {
-                    Platforms::All => true,
-                    Platforms::Some(wanted) => wanted.iter().any(|w| w.runs(offered) || w.rank(offered).is_some()),
-                };
                 branch.offers.extend(platform.clone());
-                if platform.as_ref().is_none_or(suits) {
+                if self.platforms.may_run(platform.as_ref()) {
                     if *self.platforms != Platforms::All {
                         require_image(digest, &config)?;
                     }

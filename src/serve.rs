@@ -1,7 +1,7 @@
 //! Layer 2, serve: a read-only registry over a store or an OCI layout.
 //!
 //! Answers GET and HEAD of distribution-spec: manifests by tag and digest, blobs with ranges, tag
-//! lists. Made for loopback mirrors, trials and tests; it asks for no credentials.
+//! lists. What signs images is at the tags where runtimes look for it. Made for loopback mirrors, trials and tests; it asks for no credentials.
 
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::{Digest, Failure, Plan, RawManifest, Reference};
@@ -34,6 +34,13 @@ impl Content {
         let mut content = Self { blobs: dir.join("blobs/sha256"), repositories: BTreeMap::new() };
         for image in &plan.images {
             content.add(&image.reference, &image.manifest.digest);
+            for signed in &image.signatures {
+                let referrers = signed.referrers_tag.iter().map(|index| ("", &index.digest));
+                let tags = signed.tag.iter().map(|tag| (".sig", &tag.manifest.digest)).chain(referrers);
+                for (suffix, digest) in tags {
+                    content.tag(&image.reference, &format!("sha256-{}{suffix}", signed.digest.hex()), digest);
+                }
+            }
         }
         content.keep_unambiguous(plan.images.iter().map(|image| &image.reference));
         content
@@ -94,12 +101,18 @@ impl Content {
     /// A reference is served under its path, and under its path with the registry before it: the
     /// two ways in which a mirror is configured.
     fn add(&mut self, reference: &Reference, digest: &Digest) {
-        let repository = reference.repository();
-        for name in [repository.path().to_owned(), repository.to_string()] {
-            let tags = self.repositories.entry(name).or_default();
-            if let (Some(tag), None) = (reference.tag(), reference.digest()) {
-                tags.insert(tag.to_owned(), digest.clone());
-            }
+        for name in names(reference) {
+            self.repositories.entry(name).or_default();
+        }
+        if let (Some(tag), None) = (reference.tag(), reference.digest()) {
+            self.tag(reference, tag, digest);
+        }
+    }
+
+    /// A tag beside a reference, under both of its names.
+    fn tag(&mut self, reference: &Reference, tag: &str, digest: &Digest) {
+        for name in names(reference) {
+            self.repositories.entry(name).or_default().insert(tag.to_owned(), digest.clone());
         }
     }
 
@@ -111,6 +124,11 @@ impl Content {
         file.take(MAX_MANIFEST_SIZE).read_to_end(&mut bytes).ok()?;
         RawManifest::new(bytes, None).ok().filter(|raw| *raw.digest() == digest)
     }
+}
+
+fn names(reference: &Reference) -> [String; 2] {
+    let repository = reference.repository();
+    [repository.path().to_owned(), repository.to_string()]
 }
 
 /// Serves until `stop` is done.

@@ -112,7 +112,7 @@ fn main() {
         }
     }
     let large = large.map(|set| {
-        let others = with(&[&floors[1..2], &ASIDE.each_ref()[1..], &best]);
+        let others = with(&[&floors[1..2], &ASIDE.each_ref()[2..], &best]);
         arena(3, 1).fetch(&plain, plain.host(), &set, 1, &others)
     });
     drop(plain);

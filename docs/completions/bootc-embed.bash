@@ -95,7 +95,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --no-validate --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-q -h --root --store --template-dir --no-validate --cache --signatures --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -115,6 +115,10 @@ _bootc__embed() {
                     ;;
                 --cache)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signatures)
+                    COMPREPLY=($(compgen -W "auto require none" -- "${cur}"))
                     return 0
                     ;;
                 --max-size)
@@ -146,6 +150,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --registries-conf-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -253,7 +261,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__fetch)
-            opts="-q -h --locked --store --cache --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-q -h --locked --store --cache --signatures --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -269,6 +277,10 @@ _bootc__embed() {
                     ;;
                 --cache)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signatures)
+                    COMPREPLY=($(compgen -W "auto require none" -- "${cur}"))
                     return 0
                     ;;
                 --max-size)
@@ -300,6 +312,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --registries-conf-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -501,7 +517,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__plan)
-            opts="-o -q -h --output --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-o -q -h --output --signatures --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -513,6 +529,10 @@ _bootc__embed() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --signatures)
+                    COMPREPLY=($(compgen -W "auto require none" -- "${cur}"))
                     return 0
                     ;;
                 --max-size)
@@ -544,6 +564,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --registries-conf-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -601,7 +625,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__validate)
-            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -656,6 +680,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --registries-conf-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-d)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

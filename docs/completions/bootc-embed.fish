@@ -44,6 +44,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l store -d 'The store, as a path inside of the root' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l signatures -d 'Carry the signatures of images: `.sig` tags, lookaside stores, referrers' -r -f -a "auto\t'Carry those that there are'
+require\t'Fail where an instance has none that runtimes read'
+none\t'Do not look for any'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
@@ -53,6 +56,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l authfi
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
@@ -77,6 +81,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l all-pla
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s o -l output -d 'Write the lock there; `fetch --locked` takes it' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l signatures -d 'Carry the signatures of images: `.sig` tags, lookaside stores, referrers' -r -f -a "auto\t'Carry those that there are'
+require\t'Fail where an instance has none that runtimes read'
+none\t'Do not look for any'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
@@ -86,6 +93,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l authfil
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
@@ -101,6 +109,9 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand plan" -s h -l he
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l locked -d 'Take exactly what this lock says: no tag is looked up, and a byte that differs is an error' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l store -d 'The folder to fill' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l signatures -d 'Carry the signatures of images: `.sig` tags, lookaside stores, referrers' -r -f -a "auto\t'Carry those that there are'
+require\t'Fail where an instance has none that runtimes read'
+none\t'Do not look for any'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
@@ -110,6 +121,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l authfi
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
@@ -205,6 +217,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l aut
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
 false\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r

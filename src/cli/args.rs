@@ -5,8 +5,9 @@ use super::printer::Printer;
 use crate::discover::{Input, discover};
 use crate::fetch::StoreFirst;
 use crate::model::{Failure, Invalid, Plan, Platform, Platforms, Release};
-use crate::registry::{Options, Registry, http::Http, proxy::Proxy};
+use crate::registry::{Options, Registry, http::Http, proxy::Proxy, registries_d};
 use crate::resolve::{Resolved, resolve};
+use crate::signatures::{self, collect};
 use crate::store::Pool;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -133,6 +134,10 @@ pub struct RegistryArgs {
     /// Read the *.conf of this folder instead of those of registries.conf.d.
     #[arg(long, value_name = "DIR", help_heading = "Registries")]
     registries_conf_dir: Option<PathBuf>,
+    /// Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside
+    /// registries (`lookaside`). [default: of `embed`, that of its root; else the user's or the system's]
+    #[arg(long, value_name = "DIR", help_heading = "Registries")]
+    registries_d: Option<PathBuf>,
     /// Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Registries")]
@@ -157,6 +162,14 @@ impl RegistryArgs {
         usize::from(self.jobs)
     }
 
+    /// Reads registries.d of a root, where it has one and no other was chosen.
+    pub fn look_in(&mut self, root: &Path) {
+        let folder = root.join(registries_d::FOLDER);
+        if self.registries_d.is_none() && folder.is_dir() {
+            self.registries_d = Some(folder);
+        }
+    }
+
     /// Begins the time that the user allows.
     pub fn deadline(&self) -> Deadline {
         Deadline(self.timeout.map(|timeout| (Instant::now() + timeout, timeout)))
@@ -179,6 +192,8 @@ impl RegistryArgs {
             jobs: self.jobs(),
             registries_conf: conf.files,
             chosen_conf: conf.chosen,
+            registries_d: environment::registries_d(self.registries_d.as_deref())?,
+            lookaside: environment::lookaside(),
             retries: self.retries,
             ..Options::default()
         };
@@ -229,9 +244,23 @@ impl BudgetArgs {
     }
 }
 
+/// What is done about signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Signatures {
+    /// Carry those that there are.
+    Auto,
+    /// Fail where an instance has none that runtimes read.
+    Require,
+    /// Do not look for any.
+    None,
+}
+
 /// What every verb that resolves takes.
 #[derive(Debug, Args)]
 pub struct SetArgs {
+    /// Carry the signatures of images: `.sig` tags, lookaside stores, referrers.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Signatures::Auto)]
+    signatures: Signatures,
     /// How large the set may be.
     #[command(flatten)]
     pub budget: BudgetArgs,
@@ -256,9 +285,27 @@ impl SetArgs {
         if let Some(pool) = present {
             lane = Arc::new(StoreFirst { pool, registry: lane });
         }
-        let resolved = resolve(&release, &platforms, lane.as_ref(), self.registry.jobs(), printer).await?;
+        let jobs = self.registry.jobs();
+        let mut resolved = resolve(&release, &platforms, lane.as_ref(), jobs, printer).await?;
+        if self.signatures != Signatures::None {
+            let Resolved { plan, content } = &mut resolved;
+            collect(plan, content, lane.as_ref(), jobs, printer).await?;
+        }
+        self.require_signatures(&resolved.plan)?;
         warn_of_moving_targets(&resolved.plan, printer);
         Ok((lane, resolved))
+    }
+}
+
+impl SetArgs {
+    /// Fails where the user wants signatures that are not there.
+    pub fn require_signatures(&self, plan: &Plan) -> Result<()> {
+        if self.signatures == Signatures::Require { signatures::require(plan) } else { Ok(()) }
+    }
+
+    /// Whether signatures are carried.
+    pub fn carries_signatures(&self) -> bool {
+        self.signatures != Signatures::None
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::model::Failure;
 use crate::registry::proxies::Proxies;
 use crate::registry::registries_conf::{RegistriesConf, ShortName};
-use crate::registry::{auth, certs};
+use crate::registry::{auth, certs, registries_d};
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,28 @@ pub fn certs(cert_dir: Option<&Path>) -> certs::Search {
     let own = path("HOME").map(|home| home.join(".config/containers/certs.d"));
     let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
     certs::Search { dir: cert_dir.map(Path::to_owned), folders: own.into_iter().chain(system).collect() }
+}
+
+/// The files of registries.d: of `dir`, else of the user's folder where there is one, else of the system's.
+pub fn registries_d(dir: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    let own = path("HOME").map(|home| home.join(".config/containers/registries.d")).filter(|dir| dir.exists());
+    let folder = dir.map(Path::to_owned).or(own).unwrap_or_else(|| Path::new("/").join(registries_d::FOLDER));
+    match files_of(&folder, b".yaml") {
+        Ok(files) => Ok(files),
+        Err(e) if dir.is_none() && e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Failure::usage(format!("`{}` is no folder that can be read", folder.display()))
+            .because(e)
+            .hint("`--registries-d` names a folder with `*.yaml` in the form of containers-registries.d(5)")),
+    }
+}
+
+/// Where signatures are read that no registries.d says a place for: where `podman image sign` writes them.
+pub fn lookaside() -> Option<PathBuf> {
+    if rustix::process::getuid().is_root() {
+        return Some(PathBuf::from("/var/lib/containers/sigstore"));
+    }
+    let data = path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("containers/sigstore"))
 }
 
 /// The proxies; of the two ways to write a variable the one in capitals counts, as in Go.
@@ -127,10 +149,15 @@ pub fn short_name(name: &str) -> Option<String> {
 
 /// The `*.conf` of a folder, by name.
 fn drop_ins(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    files_of(dir, b".conf")
+}
+
+/// What in a folder has names with this end, by name.
+fn files_of(dir: &Path, end: &[u8]) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in dir.read_dir()? {
         let entry = entry?;
-        if entry.file_name().as_encoded_bytes().ends_with(b".conf") && !entry.file_type()?.is_dir() {
+        if entry.file_name().as_encoded_bytes().ends_with(end) && !entry.file_type()?.is_dir() {
             files.push(entry.path());
         }
     }

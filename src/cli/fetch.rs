@@ -8,6 +8,7 @@ use crate::fetch::{Fetch, StoreFirst, Summary};
 use crate::model::{Failure, Release};
 use crate::registry::Registry;
 use crate::resolve::{Resolved, resolve};
+use crate::signatures::recall;
 use crate::store::{Pool, Store};
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
@@ -108,17 +109,26 @@ pub fn existing(root: &Path, path: &Path) -> Result<Option<Pool>> {
 /// Fetches what a lock says. The lock is resolved anew, by digests alone: it must say what its
 /// manifests say. Blobs that are there already are hashed.
 async fn locked(args: &Args, path: &Path, printer: &Printer) -> Result<Summary> {
-    let plan = read_lock(path)?;
+    let mut plan = read_lock(path)?;
+    if !args.set.carries_signatures() {
+        plan.images.iter_mut().for_each(|image| image.signatures.clear());
+    }
+    args.set.require_signatures(&plan)?;
     args.set.budget.check(&plan)?;
     let (mut registry, cache) = (args.set.registry.connect(printer).await?, args.cache.open()?);
     let store = open_store(&args.store).with_context(|| filling(&args.store))?;
+    let present = existing(&args.store, Path::new("."))?;
     if let Some(pool) = existing(&args.store, Path::new("."))? {
         registry = Arc::new(StoreFirst { pool, registry });
     }
     let (release, platforms, jobs) = (Release::from(&plan), plan.platforms(), args.set.registry.jobs());
     let resolved = resolve(&release, &platforms, registry.as_ref(), jobs, printer);
-    let Resolved { plan: found, content } =
-        resolved.await.with_context(|| format!("checking lock `{}`", path.display()))?;
+    let checking = || format!("checking lock `{}`", path.display());
+    let Resolved { plan: mut found, mut content } = resolved.await.with_context(checking)?;
+    recall(&plan, &mut content, registry.as_ref(), present.as_ref(), jobs, printer).await.with_context(checking)?;
+    for (found, said) in found.images.iter_mut().zip(&plan.images) {
+        found.signatures.clone_from(&said.signatures);
+    }
     if found != plan {
         let differs = plan.images.iter().zip(&found.images).find(|(said, found)| said != found);
         let what = differs.map_or_else(|| "its images".to_owned(), |(image, _)| format!("`{}`", image.reference));
@@ -192,6 +202,11 @@ pub fn text(summary: &Summary, place: &str) -> String {
     }
     if summary.saved_bytes > 0 {
         text += &format!("  saved    {}: shared by images, or there before\n", show(summary.saved_bytes));
+    }
+    match summary.signed_images {
+        Some(0) => text += "  signed   no image, so far as registries and lookaside stores say\n",
+        Some(signed) => text += &format!("  signed   {signed} of {}\n", images(summary.images)),
+        None => {}
     }
     if summary.removed_views + summary.removed_files > 0 {
         text += &format!(

@@ -49,6 +49,8 @@ pub struct PlanRow {
     pub kind: &'static str,
     /// Named by a tag.
     pub moving: bool,
+    /// Whether each of its instances has a signature that runtimes read; `null` where nobody looked.
+    pub signed: Option<bool>,
     /// Its sizes.
     #[serde(flatten)]
     pub sizes: Sizes,
@@ -119,6 +121,7 @@ pub fn report(plan: &Plan, survey: &Survey) -> PlanReport {
             digest: image.manifest.digest.clone(),
             kind: if image.is_index() { "index" } else { "manifest" },
             moving: image.moving,
+            signed: (!image.signatures.is_empty()).then(|| image.unsigned().next().is_none()),
             sizes,
         });
     }
@@ -145,7 +148,14 @@ fn text(report: &PlanReport) -> String {
         }
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n") + "\n"
+    let looked: Vec<bool> = report.images.iter().filter_map(|image| image.signed).collect();
+    let signed = looked.iter().filter(|signed| **signed).count();
+    let signed = if looked.is_empty() {
+        String::new()
+    } else {
+        format!("signed: {signed} of {}\n", images(report.images.len()))
+    };
+    lines.join("\n") + "\n" + &signed
 }
 
 /// A reference with its digest shortened, so that a row fits a line.

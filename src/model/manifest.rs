@@ -91,7 +91,7 @@ pub struct IndexEntry {
 impl IndexEntry {
     /// Attestations and other attachments say `unknown/unknown`; no device runs them.
     pub fn is_attachment(&self) -> bool {
-        self.platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown")
+        self.platform.as_ref().is_some_and(Platform::is_of_attachments)
     }
 
     /// Whether it points to another index.

@@ -48,6 +48,48 @@ pub struct PlannedImage {
     /// What the index names and the set leaves out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,
+    /// What signs its manifests: an entry for each that is kept, also where nothing was found. None at
+    /// all where nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signed>,
+}
+
+/// What signs one manifest, as it was found beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signed {
+    /// The manifest.
+    pub digest: Digest,
+    /// What the tag `sha256-<hex>.sig` points to: an image whose layers are signatures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<Attached>,
+    /// Files `signature-N` of a lookaside store, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookaside: Vec<Descriptor>,
+    /// Manifests that name it as their subject: bundles of cosign 3, attestations, bills of material.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrers: Vec<Attached>,
+    /// The index of those at the tag `sha256-<hex>`, where the registry has no referrers API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referrers_tag: Option<Descriptor>,
+    /// What views have as `signature-N` beside the manifest, in their order: lookaside, then layers
+    /// of the tag, then what the same manifest has under other names of the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Descriptor>,
+}
+
+/// A manifest that belongs to another one, with its blobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attached {
+    /// The manifest.
+    pub manifest: Descriptor,
+    /// What it says it is: its `artifactType`, else the media type of its config.
+    pub artifact_type: String,
+    /// The config blob.
+    pub config: Descriptor,
+    /// The layers.
+    pub layers: Vec<Descriptor>,
 }
 
 /// One image manifest that is kept, with its blobs.
@@ -76,7 +118,52 @@ pub struct Absent {
     pub platform: Option<Platform>,
 }
 
+impl Signed {
+    /// Nothing, so far.
+    pub fn nothing(digest: &Digest) -> Self {
+        let (lookaside, referrers, files) = (Vec::new(), Vec::new(), Vec::new());
+        Self { digest: digest.clone(), tag: None, lookaside, referrers, referrers_tag: None, files }
+    }
+
+    /// Whether there is a signature in a form that runtimes read.
+    pub fn is_readable(&self) -> bool {
+        !self.lookaside.is_empty() || self.tag.as_ref().is_some_and(|tag| !tag.layers.is_empty())
+    }
+
+    /// The manifests that were found beside it.
+    pub fn attached(&self) -> impl Iterator<Item = &Attached> {
+        self.tag.iter().chain(&self.referrers)
+    }
+
+    /// Everything that the pool has of it; shared blobs more than once.
+    pub fn content(&self) -> impl Iterator<Item = &Descriptor> {
+        let attached = self.attached().flat_map(|attached| std::iter::once(&attached.manifest).chain(attached.blobs()));
+        attached.chain(&self.referrers_tag).chain(&self.lookaside).chain(&self.files)
+    }
+}
+
+/// What a bundle of cosign 3 says it is; newer versions differ in their number.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.";
+
+impl Attached {
+    /// Whether it is a signature in the form of cosign 3, which containers/image does not read.
+    pub fn is_bundle(&self) -> bool {
+        let types = self.layers.iter().map(|layer| layer.media_type.as_str());
+        std::iter::once(self.artifact_type.as_str()).chain(types).any(|text| text.starts_with(BUNDLE))
+    }
+
+    /// Config and layers.
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
 impl Instance {
+    /// Whether it is an attestation or the like, which no device runs.
+    pub fn is_attachment(&self) -> bool {
+        self.platform.as_ref().is_some_and(Platform::is_of_attachments)
+    }
+
     /// Config and layers.
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         std::iter::once(&self.config).chain(&self.layers)
@@ -104,7 +191,20 @@ impl PlannedImage {
 
     /// Every file of the pool that this image needs, each once, by digest.
     pub fn content(&self) -> BTreeMap<&Digest, &Descriptor> {
-        self.manifests().chain(self.blobs()).map(|d| (&d.digest, d)).collect()
+        let signatures = self.signatures.iter().flat_map(Signed::content);
+        self.manifests().chain(self.blobs()).chain(signatures).map(|d| (&d.digest, d)).collect()
+    }
+
+    /// What signs one of its manifests; `None` where nobody looked.
+    pub fn signed(&self, manifest: &Digest) -> Option<&Signed> {
+        self.signatures.iter().find(|signed| signed.digest == *manifest)
+    }
+
+    /// The instances that have no signature that runtimes read under this name; what they have under other names
+    /// of the set does not count. Attestations, which nobody runs, need none.
+    pub fn unsigned(&self) -> impl Iterator<Item = &Instance> {
+        let has = |digest| self.signed(digest).is_some_and(Signed::is_readable);
+        self.instances.iter().filter(move |instance| !instance.is_attachment() && !has(&instance.manifest.digest))
     }
 
     /// The instance that a device of `platform` runs: of equals the first, as runtimes choose.
@@ -130,6 +230,13 @@ impl Plan {
     /// Every file of the pool, each once, by digest.
     pub fn content(&self) -> BTreeMap<&Digest, &Descriptor> {
         self.images.iter().flat_map(PlannedImage::content).collect()
+    }
+
+    /// How many images have a signature that runtimes read for each of their instances; `None` where
+    /// nobody looked for any.
+    pub fn signed_images(&self) -> Option<usize> {
+        let looked = self.images.iter().any(|image| !image.signatures.is_empty());
+        looked.then(|| self.images.iter().filter(|image| image.unsigned().next().is_none()).count())
     }
 
     /// Bytes of the pool: every blob, manifest and index once.

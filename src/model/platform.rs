@@ -28,6 +28,11 @@ pub struct PlatformError(String);
 const ARM_VARIANTS: [&str; 3] = ["v7", "v6", "v5"];
 
 impl Platform {
+    /// Whether it is what attestations and other attachments say they are for.
+    pub fn is_of_attachments(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
+    }
+
     /// A platform without variant.
     pub fn new(os: &str, architecture: &str) -> Self {
         Self { os: os.into(), architecture: architecture.into(), variant: None }
@@ -160,6 +165,12 @@ impl Platforms {
             Platforms::All => &[],
             Platforms::Some(platforms) => platforms,
         }
+    }
+
+    /// Whether one of them may choose an instance for this platform; one that names none fits all.
+    pub fn may_run(&self, offered: Option<&Platform>) -> bool {
+        let Platforms::Some(wanted) = self else { return true };
+        offered.is_none_or(|offered| wanted.iter().any(|w| w.runs(offered) || w.rank(offered).is_some()))
     }
 
     /// Whether files for this RPM architecture (`x86_64`, `aarch64`) are of interest.

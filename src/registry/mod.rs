@@ -8,9 +8,11 @@
 pub mod auth;
 pub mod certs;
 pub mod http;
+mod lookaside;
 pub mod proxies;
 pub mod proxy;
 pub mod registries_conf;
+pub mod registries_d;
 mod tls;
 mod token;
 
@@ -65,6 +67,10 @@ pub struct Options {
     pub jobs: usize,
     /// registries.conf and its drop-ins.
     pub registries_conf: Vec<PathBuf>,
+    /// The `*.yaml` of registries.d: where signatures are kept beside registries.
+    pub registries_d: Vec<PathBuf>,
+    /// Where signatures are looked for where no registries.d says it.
+    pub lookaside: Option<PathBuf>,
     /// How often a request that failed for a passing reason is repeated.
     pub retries: u32,
     /// How long the first wait before that is; each is about twice the one before.
@@ -86,6 +92,8 @@ impl Default for Options {
             jobs: 4,
             registries_conf: Vec::new(),
             chosen_conf: None,
+            registries_d: Vec::new(),
+            lookaside: None,
             retries: 4,
             backoff: BACKOFF,
             stall: STALL,
@@ -353,6 +361,29 @@ pub trait Registry: Send + Sync {
     fn distrust(&self, image: &PinnedReference, blob: &Digest) -> bool {
         let _ = (image, blob);
         false
+    }
+
+    /// What a tag in the repository of an image points to, where the image itself is served from: what
+    /// belongs to an image is asked of nobody else. `None` where there is no such tag.
+    async fn tag_beside(&self, image: &PinnedReference, tag: &str) -> Result<Option<Answer>, Error> {
+        match self.manifest_bytes(&image.repository, At::Tag(tag)).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(e) if matches!(e.last(), Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The manifests whose subject is this one, as indexes in pages (OCI distribution-spec, "Listing
+    /// Referrers"); unchecked. `None` where the registry or the lane has no such list.
+    async fn referrers(&self, image: &PinnedReference) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let _ = image;
+        Ok(None)
+    }
+
+    /// The signatures that a lookaside store of registries.d has for a manifest, in their order; unchecked.
+    async fn lookaside(&self, image: &PinnedReference) -> Result<Vec<Vec<u8>>, Error> {
+        let _ = image;
+        Ok(Vec::new())
     }
 
     /// A manifest whose bytes are those asked for.

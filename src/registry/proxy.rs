@@ -9,6 +9,7 @@
 pub mod gpg;
 
 use super::auth::Origin;
+use super::lookaside::Lookaside;
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::MAX_MANIFEST_SIZE;
 use crate::model::{Descriptor, Digest, PinnedReference, RawManifest, Repository};
@@ -39,6 +40,7 @@ pub struct Proxy {
     options: Options,
     workers: Arc<Mutex<Vec<Worker>>>,
     permits: Arc<Semaphore>,
+    lookaside: Lookaside,
 }
 
 /// One skopeo. A blob in flight keeps its skopeo busy: older ones answer nothing else meanwhile.
@@ -52,7 +54,8 @@ impl Proxy {
     pub async fn new(options: Options) -> Result<Self, Error> {
         require_skopeo().await?;
         let permits = Arc::new(Semaphore::new(options.jobs.max(1)));
-        Ok(Self { options, workers: Arc::default(), permits })
+        let lookaside = Lookaside::new(&options)?;
+        Ok(Self { options, workers: Arc::default(), permits, lookaside })
     }
 
     async fn worker(&self) -> Result<Worker, Error> {
@@ -138,6 +141,11 @@ impl Registry for Proxy {
             chunk.split_off(skipped)
         });
         Ok(rest.boxed())
+    }
+
+    /// Which mirror skopeo was answered by is not known, so the name is the image's own.
+    async fn lookaside(&self, image: &PinnedReference) -> Result<Vec<Vec<u8>>, Error> {
+        self.lookaside.read(image).await
     }
 }
 

@@ -25,6 +25,14 @@ pub fn view_entries(image: &PlannedImage) -> BTreeMap<String, Digest> {
     for blob in image.blobs() {
         entries.insert(blob.digest.hex().to_owned(), blob.digest.clone());
     }
+    for signed in &image.signatures {
+        // Those of what the view is made of stand without a name, those of all others with theirs.
+        let of =
+            if signed.digest == image.manifest.digest { String::new() } else { format!("{}.", signed.digest.hex()) };
+        for (number, file) in (1..).zip(&signed.files) {
+            entries.insert(format!("{of}signature-{number}"), file.digest.clone());
+        }
+    }
     entries
 }
 

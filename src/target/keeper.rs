@@ -13,6 +13,8 @@ const BUFFER: usize = 128 * 1024;
 const MAX_KEPT_FILE: u64 = 16 * 1024 * 1024;
 /// The most JSON that is kept of a file that is named by a digest: manifests and configs.
 const MAX_KEPT_BLOB: u64 = crate::model::manifest::MAX_MANIFEST_SIZE;
+/// The most bytes of an OpenPGP message that is kept. They have some hundreds, layers that begin so many more.
+const MAX_OPENPGP: u64 = 64 * 1024;
 /// The most bytes that are kept in all.
 const MAX_KEPT: usize = 64 * 1024 * 1024;
 
@@ -46,7 +48,7 @@ impl Keeper {
             };
             let bytes = &self.buffer[..count];
             if read == 0 && json_only {
-                keeping &= bytes.trim_ascii_start().starts_with(b"{");
+                keeping &= bytes.trim_ascii_start().starts_with(b"{") || may_be_signature(bytes, size);
             }
             read += count as u64;
             hasher.update(bytes);
@@ -74,6 +76,12 @@ impl Keeper {
     }
 }
 
+/// Whether a file may be one that a view has as `signature-N`: of sigstore, or OpenPGP, mostly with its first bit set.
+fn may_be_signature(beginning: &[u8], size: u64) -> bool {
+    let is_openpgp = beginning.first().is_some_and(|byte| *byte >= 0x80 || *byte == b'=') && size <= MAX_OPENPGP;
+    beginning.starts_with(b"\0sigstore-json\n") || beginning.starts_with(b"\0simple-signing\n") || is_openpgp
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +93,8 @@ mod tests {
         for (name, keep, text, kept) in [
             (hex.as_str(), Keep::Blob, "\u{1f}layer", false),
             (hex.as_str(), Keep::Blob, "\n {}", true),
+            (hex.as_str(), Keep::Blob, "\0sigstore-json\n{}", true),
+            (hex.as_str(), Keep::Blob, "\u{a3} OpenPGP", true),
             ("image-list.txt", Keep::Blob, "a,b", true),
             (hex.as_str(), Keep::Text, "layer", true),
         ] {

@@ -6,17 +6,22 @@
 //! status of errors.
 //!
 //! Here is what is asked for, and where; `attempts` says what happens when that fails, `body` how a blob
-//! is read on after a break, `endpoint` what is known of a registry, `access` how it lets us in.
+//! is read on after a break, `beside` where what belongs to an image is asked for, `endpoint` what is known of a registry, `access` how it lets us in.
 
 mod access;
 mod attempts;
+mod beside;
 mod body;
 mod endpoint;
 mod failure;
 mod pace;
 
+pub(super) use endpoint::client;
+pub(super) use failure::chain;
+
 use super::auth::Keyring;
 use super::certs::Certificates;
+use super::lookaside::Lookaside;
 use super::proxies;
 use super::registries_conf::RegistriesConf;
 use super::{Answer, At, BlobStream, Error, Options, Registry};
@@ -33,6 +38,7 @@ use reqwest::{Client, Response, StatusCode};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use tokio::sync::OnceCell;
 
 /// So often a request that is refused is sent again with a token that another request got meanwhile.
 const MAX_RENEWALS: u32 = 3;
@@ -56,6 +62,11 @@ struct Inner {
     routes: Mutex<HashMap<(Repository, bool), Vec<Source>>>,
     /// Who answered for a tag of a repository; the digests behind it are there as well.
     answered_tags: Mutex<HashMap<Repository, Source>>,
+    /// Who answered for a manifest.
+    answered: Mutex<HashMap<PinnedReference, Source>>,
+    /// Whether the registry lists referrers, by repository as it is asked for.
+    lists_referrers: Mutex<HashMap<Repository, Arc<OnceCell<bool>>>>,
+    lookaside: Lookaside,
     /// Who served bytes of a blob, since it was begun.
     servers: Mutex<HashMap<Digest, BTreeSet<String>>>,
     /// Who served wrong bytes of a blob.
@@ -72,6 +83,7 @@ impl Http {
             Certificates::for_host(&options.certs, "")?;
         }
         let keyring = Keyring::new(options.auth.clone(), &registries_conf);
+        let lookaside = Lookaside::new(&options)?;
         let inner = Inner {
             registries_conf,
             notes: Arc::new(Notes::new(progress)),
@@ -81,6 +93,9 @@ impl Http {
             endpoints: Mutex::default(),
             routes: Mutex::default(),
             answered_tags: Mutex::default(),
+            answered: Mutex::default(),
+            lists_referrers: Mutex::default(),
+            lookaside,
             servers: Mutex::default(),
             liars: Mutex::default(),
         };
@@ -260,10 +275,12 @@ impl Registry for Http {
         loop {
             match self.inner.manifest(attempts.source(), at).await {
                 Ok(answer) => {
+                    let (source, digest) = (attempts.source().clone(), Digest::of(&answer.bytes));
                     if matches!(at, At::Tag(_)) {
-                        self.inner.tell_of_mirror(repository, at, attempts.source());
-                        lock(&self.inner.answered_tags).insert(repository.clone(), attempts.source().clone());
+                        self.inner.tell_of_mirror(repository, at, &source);
+                        lock(&self.inner.answered_tags).insert(repository.clone(), source.clone());
                     }
+                    lock(&self.inner.answered).insert(repository.at(&digest), source);
                     return Ok(answer);
                 }
                 Err(failed) => attempts.failed(failed).await?,
@@ -281,6 +298,21 @@ impl Registry for Http {
         let body = Body::new(self.inner.clone(), attempts, blob, from);
         let next = |mut body: Body| async move { Ok(body.next().await?.map(|chunk| (chunk, body))) };
         Ok(futures_util::stream::try_unfold(body, next).boxed())
+    }
+
+    async fn tag_beside(&self, image: &PinnedReference, tag: &str) -> Result<Option<Answer>, Error> {
+        let source = self.server(image).await?;
+        self.inner.tag_at(source, tag).await
+    }
+
+    async fn referrers(&self, image: &PinnedReference) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let source = self.server(image).await?;
+        self.inner.referrers_at(source, &image.digest).await
+    }
+
+    async fn lookaside(&self, image: &PinnedReference) -> Result<Vec<Vec<u8>>, Error> {
+        let source = self.server(image).await?;
+        self.inner.lookaside.read(&source.repository.at(&image.digest)).await
     }
 
     fn distrust(&self, image: &PinnedReference, blob: &Digest) -> bool {

@@ -9,6 +9,7 @@ mod properties;
 mod resolve;
 mod rig;
 mod serve;
+mod signatures;
 mod store;
 mod target;
 

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod busybox;
 pub mod command;
 pub mod docker_registry;
+pub mod files;
 pub mod fixture;
 pub mod lane;
 pub mod memory;

@@ -2,7 +2,8 @@
 
 use super::delivery::{Delivery, End};
 use super::{Auth, Inner};
-use crate::support::fixture::Repository;
+use crate::support::fixture::{OCI_INDEX, Repository};
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// `user:secret`, as HTTP basic sends it.
@@ -20,6 +21,8 @@ struct Held {
 pub(super) struct Content {
     manifests: HashMap<(String, String), Held>,
     blobs: HashMap<String, Held>,
+    /// Descriptors of referrers by repository and subject, and how many go on a page.
+    referrers: HashMap<String, (usize, HashMap<String, Vec<Value>>)>,
 }
 
 impl Content {
@@ -34,6 +37,16 @@ impl Content {
             for (at, blob) in by_digest.chain(by_tag) {
                 let (bytes, media_type, digest) = (blob.bytes.clone(), blob.media_type.clone(), blob.digest.clone());
                 content.manifests.insert((repository.name.clone(), at), Held { bytes, media_type, digest });
+            }
+            if let Some(page) = repository.referrers {
+                let mut by_subject: HashMap<String, Vec<Value>> = HashMap::new();
+                for manifest in &repository.manifests {
+                    let parsed: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+                    if let Some(subject) = parsed["subject"]["digest"].as_str() {
+                        by_subject.entry(subject.to_owned()).or_default().push(manifest.descriptor());
+                    }
+                }
+                content.referrers.insert(repository.name.clone(), (page, by_subject));
             }
             for blob in &repository.blobs {
                 let (bytes, digest) = (blob.bytes.clone(), blob.digest.clone());
@@ -54,7 +67,7 @@ impl Content {
         let found = |held: &Held| {
             Delivery::new(200, &held.media_type, held.bytes.clone()).header("Docker-Content-Digest", &held.digest)
         };
-        let path = path.split('?').next().unwrap_or(path);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let rest = path.trim_start_matches("/v2/");
         if rest.is_empty() {
             return Delivery::new(200, "application/json", b"{}".to_vec());
@@ -63,12 +76,27 @@ impl Content {
             let held = self.manifests.get(&(name.to_owned(), at.to_owned()));
             return held.map_or_else(|| unknown("MANIFEST_UNKNOWN"), found);
         }
+        if let Some((name, subject)) = rest.split_once("/referrers/") {
+            return self.referrers(name, subject, query).unwrap_or_else(|| unknown("NOT_FOUND"));
+        }
         let Some(held) = rest.split_once("/blobs/").and_then(|(_, digest)| self.blobs.get(digest)) else {
             return unknown("BLOB_UNKNOWN");
         };
         let mut delivery = found(held).header("Accept-Ranges", "bytes");
         delivery.range = range.and_then(parse_range);
         delivery
+    }
+
+    /// A page of the list of referrers; none where the registry has no such lists.
+    fn referrers(&self, name: &str, subject: &str, query: &str) -> Option<Delivery> {
+        let (page, by_subject) = self.referrers.get(name)?;
+        let all = by_subject.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let from: usize = query.strip_prefix("from=").and_then(|from| from.parse().ok()).unwrap_or(0);
+        let until = all.len().min(from + page);
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": &all[from.min(until)..until] });
+        let delivery = Delivery::new(200, OCI_INDEX, index.to_string().into_bytes());
+        let next = format!("</v2/{name}/referrers/{subject}?from={until}>; rel=\"next\"");
+        Some(if until < all.len() { delivery.header("Link", &next) } else { delivery })
     }
 }
 
