@@ -95,7 +95,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__embed)
-            opts="-q -h --root --store --template-dir --no-validate --cache --signatures --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-q -h --root --store --template-dir --policy --no-validate --cache --signatures --max-size --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -110,6 +110,10 @@ _bootc__embed() {
                     return 0
                     ;;
                 --template-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -185,7 +189,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__emit)
-            opts="-o -q -h --lock --store --embedded-at --output --template-dir --format --quiet --help containerfile import-unit crio-pins blueprint alias-map kustomize"
+            opts="-o -q -h --lock --store --embedded-at --root --policy --mirror --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --output --template-dir --format --quiet --help containerfile import-unit crio-pins blueprint alias-map policy mirror-signatures kustomize"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -200,6 +204,58 @@ _bootc__embed() {
                     return 0
                     ;;
                 --embedded-at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mirror)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --transport)
+                    COMPREPLY=($(compgen -W "http proxy" -- "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-conf-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registries-d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -625,7 +681,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__validate)
-            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
+            opts="-q -h --store --list --skip --only --fatal-warnings --max-size --policy --template-dir --report --platform --all-platforms --exclude --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --format --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -636,14 +692,18 @@ _bootc__embed() {
                     return 0
                     ;;
                 --skip)
-                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views signatures nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf registries-d import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
                     return 0
                     ;;
                 --only)
-                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "workloads-readable references-valid references-embedded never-pulled tags bound-images lists-readable lists-agree manifest-digest native-instance blobs-present blobs-intact architecture views signatures nothing-unused osbuild-names size-budget readable-by-all not-writable release-fits registries-conf registries-d import-unit import-enabled import-order import-reach import-tools import-policy pinned-images updated-with-system no-secrets" -- "${cur}"))
                     return 0
                     ;;
                 --max-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --policy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

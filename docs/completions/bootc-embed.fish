@@ -43,6 +43,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "help" -d 'P
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -d 'The root of the image that is being built' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l store -d 'The store, as a path inside of the root' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l policy -d 'Judge signatures by this policy: a policy.json, or YAML with ClusterImagePolicies and ImagePolicies; may be given several times. [default: /etc/containers/policy.json of the device]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l cache -d 'Look for blobs in this folder first, and keep new ones there: a cache mount of builds' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l signatures -d 'Carry the signatures of images: `.sig` tags, lookaside stores, referrers' -r -f -a "auto\t'Carry those that there are'
 require\t'Fail where an instance has none that runtimes read'
@@ -137,6 +138,21 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand fetch" -s h -l h
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l lock -d 'The lock of the set' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l store -d 'The store of the set' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l embedded-at -d 'Where the store will be in the image' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l root -d 'The root of the device, whose policy, registries.d and registries.conf `policy` asks for' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l policy -d 'Judge signatures by this policy: a policy.json, or YAML with ClusterImagePolicies and ImagePolicies; may be given several times. [default: /etc/containers/policy.json of the device]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l mirror -d 'For `mirror-signatures`: where images of a registry, or below the beginning of a path, are mirrored; may be given several times. Without SOURCE, all images, by their paths' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -s o -l output -d 'A file, or for what has several files a folder, where they get the paths they have in an image. [default: standard output]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l template-dir -d 'Folder with templates that replace the built-in ones of the same name' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
@@ -160,6 +176,7 @@ blobs-present\t''
 blobs-intact\t''
 architecture\t''
 views\t''
+signatures\t''
 nothing-unused\t''
 osbuild-names\t''
 size-budget\t''
@@ -167,6 +184,7 @@ readable-by-all\t''
 not-writable\t''
 release-fits\t''
 registries-conf\t''
+registries-d\t''
 import-unit\t''
 import-enabled\t''
 import-order\t''
@@ -190,6 +208,7 @@ blobs-present\t''
 blobs-intact\t''
 architecture\t''
 views\t''
+signatures\t''
 nothing-unused\t''
 osbuild-names\t''
 size-budget\t''
@@ -197,6 +216,7 @@ readable-by-all\t''
 not-writable\t''
 release-fits\t''
 registries-conf\t''
+registries-d\t''
 import-unit\t''
 import-enabled\t''
 import-order\t''
@@ -207,6 +227,7 @@ pinned-images\t''
 updated-with-system\t''
 no-secrets\t''"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l max-size -d 'Fail if the embedded images are larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l policy -d 'Judge signatures by this policy: a policy.json, or YAML with ClusterImagePolicies and ImagePolicies; may be given several times. [default: /etc/containers/policy.json of the device]' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l template-dir -d 'Folder with the templates that the import script was made with, where it is not the built-in one' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l report -d 'Write the report to a file too; its name decides the format: .html, .xml (JUnit), .json, .txt' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand validate" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r

@@ -8,8 +8,10 @@ use bootc_embed::model::finding::Verdict;
 use bootc_embed::model::{Platforms, Reference, Release, Report, Tree};
 use bootc_embed::registry::registries_conf::RegistriesConf;
 use bootc_embed::store::{LOCK, parse_lock};
-use bootc_embed::validate::{DEFAULT_PLACES, Subject, explain, run};
+use bootc_embed::trust::{Means, Policy};
+use bootc_embed::validate::{DEFAULT_PLACES, DevicePolicy, Subject, explain, run};
 use libfuzzer_sys::fuzz_target;
+use std::time::SystemTime;
 
 fuzz_target!(|data: &[u8]| {
     let tree = bootc_embed_fuzz::tree(data);
@@ -24,6 +26,8 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn judge(tree: &Tree, required: &Release, is_system: bool, platforms: Platforms) {
+    let policy = tree.bytes("etc/containers/policy.json").and_then(|bytes| Policy::parse(bytes).ok());
+    let key = |path: &str| tree.bytes(path).map(<[u8]>::to_vec).ok_or_else(|| "it is not there".to_owned());
     let subject = Subject {
         name: "target".to_owned(),
         tree,
@@ -35,6 +39,9 @@ fn judge(tree: &Tree, required: &Release, is_system: bool, platforms: Platforms)
         excluded: Vec::new(),
         scripts: Vec::new(),
         max_size: Some(1 << 20),
+        policy: policy.as_ref().map(|policy| DevicePolicy { policy, name: "policy", given: is_system }),
+        means: Means { files: &key, now: SystemTime::UNIX_EPOCH, gpg: None },
+        may_run_skopeo: false,
     };
     let report = run(&subject, |_| true);
     check(&report);

@@ -3,6 +3,7 @@
 use super::environment;
 use super::printer::Printer;
 use crate::discover::{Input, discover};
+use crate::emit::REGISTRIES_D;
 use crate::fetch::StoreFirst;
 use crate::model::{Failure, Invalid, Plan, Platform, Platforms, Release};
 use crate::registry::{Options, Registry, http::Http, proxy::Proxy, registries_d};
@@ -162,6 +163,14 @@ impl RegistryArgs {
         usize::from(self.jobs)
     }
 
+    /// The files of registries.d, but for the one that `embed` writes: nothing in it matters here, and it may
+    /// stand in the way of what was written later.
+    fn registries_d(&self) -> Result<Vec<PathBuf>> {
+        let mut files = environment::registries_d(self.registries_d.as_deref())?;
+        files.retain(|file| file.file_name() != Path::new(REGISTRIES_D).file_name());
+        Ok(files)
+    }
+
     /// Reads registries.d of a root, where it has one and no other was chosen.
     pub fn look_in(&mut self, root: &Path) {
         let folder = root.join(registries_d::FOLDER);
@@ -192,7 +201,7 @@ impl RegistryArgs {
             jobs: self.jobs(),
             registries_conf: conf.files,
             chosen_conf: conf.chosen,
-            registries_d: environment::registries_d(self.registries_d.as_deref())?,
+            registries_d: self.registries_d()?,
             lookaside: environment::lookaside(),
             retries: self.retries,
             ..Options::default()

@@ -1,15 +1,16 @@
 //! `embed`: discover, resolve, fetch and emit into a root.
 
 use super::args::{SetArgs, inputs};
+use super::device::{DeviceFiles, PolicyArgs};
 use super::environment;
 use super::fetch::{CacheArgs, existing, fill, open_or_create, text};
 use super::install::Install;
 use super::printer::Printer;
 use super::validate::{conclude, prove};
 use crate::discover::{Input, Kind as InputKind, has_crio};
-use crate::emit::{Emitted, Kind, Output, Templates, emit};
+use crate::emit::{Emitted, Kind, Output, REGISTRIES_D, Templates, emit};
 use crate::fetch::Summary;
-use crate::model::{self, Failure, Severity};
+use crate::model::{self, Failure, Finding, Severity};
 use crate::store::{DEFAULT_PATH, Store};
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
@@ -31,6 +32,8 @@ pub struct Args {
     /// Folder with templates that replace the built-in ones of the same name.
     #[arg(long, value_name = "DIR")]
     template_dir: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Do not check afterwards that what was embedded starts offline.
     #[arg(long)]
     no_validate: bool,
@@ -53,7 +56,7 @@ struct Report {
 }
 
 /// Runs the verb.
-pub async fn run(args: Args, printer: &Printer) -> Result<()> {
+pub async fn run(mut args: Args, printer: &Printer) -> Result<()> {
     let mut inputs = inputs(&args.inputs);
     if inputs.is_empty() {
         let root = args.root.to_string_lossy().into_owned();
@@ -66,6 +69,12 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     }
     let templates = templates(args.template_dir.as_deref())?;
     let store_path = Path::new(args.store.trim_matches('/'));
+    let mut roots = vec![args.root.clone()];
+    roots.extend(inputs.iter().filter_map(rootfs_of));
+    // Where the device looks for signatures, they are looked for now.
+    for root in &roots {
+        args.set.registry.look_in(root);
+    }
     let deadline = args.set.registry.deadline();
     let resolving = args.set.resolve(&inputs, existing(&args.root, store_path)?, printer);
     let (registry, resolved) = deadline.keep(resolving).await?;
@@ -73,12 +82,18 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     let plan = resolved.plan.clone();
 
     // Rendered before anything is written: a template that fails leaves the root as it was.
+    let device = DeviceFiles::read(&roots, args.policy.read()?)?;
+    let real_store = real_path(&args.root, store_path);
     let crio = has_crio(&args.root) || inputs.iter().any(|input| has_crio(Path::new(&input.value)));
     let kinds = [Some(Kind::ImportUnit), crio.then_some(Kind::CrioPins)];
     let mut outputs: Vec<Output> = Vec::new();
     for kind in kinds.into_iter().flatten() {
-        outputs.extend(emit(kind, &plan, &args.store, &templates)?.outputs);
+        outputs.extend(emit(kind, &plan, &args.store, &templates, &device.known())?.outputs);
     }
+    // Policies know folders by their paths without links.
+    let policy = emit(Kind::Policy, &plan, &real_store, &templates, &device.known())?;
+    warn(&policy, printer);
+    outputs.extend(policy.outputs);
 
     let fill = async {
         let mtime = environment::source_date_epoch()?;
@@ -90,9 +105,14 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
         let fill = fill(resolved, registry, store, &args.cache, args.set.registry.jobs(), printer);
         let summary = deadline.keep(fill).await?;
         outputs.iter().try_for_each(|output| install.put(output))?;
+        if !outputs.iter().any(|output| output.path == REGISTRIES_D) {
+            // What an earlier run needed and this one does not.
+            install.remove(REGISTRIES_D)?;
+        }
         install.finish()?;
         let name = format!("rootfs:{}", args.root.display());
-        let validation = (!args.no_validate).then(|| prove(&root, name, &args.store, &plan, &templates, printer));
+        let validation =
+            (!args.no_validate).then(|| prove(&root, name, &args.store, &plan, &templates, &device, printer));
         Ok::<_, anyhow::Error>((summary, validation.transpose()?))
     };
     let (summary, validation) = fill.await.with_context(|| format!("embedding into `{}`", args.root.display()))?;
@@ -109,10 +129,34 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
     Ok(())
 }
 
-/// The errors and the verdict. Warnings are for `validate`: here the user has just been told of tags.
+/// The root that an input is, if it is one.
+fn rootfs_of(input: &Input) -> Option<PathBuf> {
+    let path = PathBuf::from(&input.value);
+    let is_root = input.kind == Some(InputKind::Rootfs) || (input.kind.is_none() && path.join("usr").is_dir());
+    is_root.then_some(path)
+}
+
+/// A path below a root as it is without links, as far as it is there already.
+fn real_path(root: &Path, path: &Path) -> String {
+    let real = Dir::open_ambient_dir(root, ambient_authority()).ok().and_then(|root| {
+        path.ancestors().find_map(|above| {
+            let real = root.canonicalize(above).ok()?;
+            Some(real.join(path.strip_prefix(above).ok()?))
+        })
+    });
+    real.unwrap_or_else(|| path.to_owned()).to_string_lossy().into_owned()
+}
+
+/// The checks whose warnings `embed` shows.
+const OF_SIGNATURES: [&str; 3] = ["signatures", "registries-d", "import-policy"];
+
+/// The errors and the verdict, and what is wrong with signatures. Other warnings are for `validate`: here the
+/// user has just been told of tags.
 fn proof(report: &model::Report, printer: &Printer) -> String {
     let mut report = report.clone();
-    report.findings.retain(|finding| finding.severity == Severity::Error);
+    let is_told =
+        |finding: &Finding| finding.severity == Severity::Error || OF_SIGNATURES.contains(&finding.check.as_str());
+    report.findings.retain(is_told);
     format!("\n{}", super::report::text(&report, printer.colours_data()))
 }
 

@@ -1,12 +1,14 @@
 //! `emit`: the files that go with a store.
 
 use super::args::read_lock;
+use super::device::{DeviceFiles, PolicyArgs};
 use super::embed::{templates, warn};
 use super::environment;
 use super::fetch::open_or_create;
 use super::install::Install;
+use super::mirror::{self, MirrorArgs};
 use super::printer::Printer;
-use crate::emit::{Content, Kind, Output, emit};
+use crate::emit::{Content, Kind, Known, Output, emit};
 use crate::model::{Failure, Plan};
 use crate::store::{DEFAULT_PATH, LOCK, lock_missing};
 use anyhow::{Context as _, Result};
@@ -27,6 +29,13 @@ pub struct Args {
     /// Where the store will be in the image.
     #[arg(long, value_name = "DIR", default_value_t = format!("/{DEFAULT_PATH}"))]
     embedded_at: String,
+    /// The root of the device, whose policy, registries.d and registries.conf `policy` asks for.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
+    mirror: MirrorArgs,
     /// A file, or for what has several files a folder, where they get the paths they have in an image.
     /// [default: standard output]
     #[arg(long, short, value_name = "PATH")]
@@ -37,19 +46,28 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, printer: &Printer) -> Result<()> {
+pub async fn run(args: &Args, printer: &Printer) -> Result<()> {
     let plan = plan(args)?;
     let templates = templates(args.template_dir.as_deref())?;
+    let device = if args.kinds.contains(&Kind::Policy) {
+        DeviceFiles::read(std::slice::from_ref(&args.root), args.policy.read()?)?
+    } else {
+        DeviceFiles::default()
+    };
+    let tags = mirror::look(args.kinds.contains(&Kind::MirrorSignatures), &args.mirror, &plan, printer).await?;
+    let known = Known { tags: &tags, ..device.known() };
     let mut outputs: Vec<Output> = Vec::new();
     for kind in &args.kinds {
-        let emitted = emit(*kind, &plan, &args.embedded_at, &templates)?;
+        let emitted = emit(*kind, &plan, &args.embedded_at, &templates, &known)?;
         warn(&emitted, printer);
         outputs.extend(emitted.outputs);
     }
+    // A policy may come with a drop-in: both have their places in a root.
+    let has_places = args.kinds.contains(&Kind::Policy);
     match &args.output {
         None => printer.data(&printed(&outputs)),
         Some(path) => match outputs.as_slice() {
-            [Output { content: Content::File(text, _), .. }] if !path.is_dir() => {
+            [Output { content: Content::File(text, _), .. }] if !path.is_dir() && !has_places => {
                 std::fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))?;
                 printer.say(&format!("wrote {}", path.display()));
                 Ok(())

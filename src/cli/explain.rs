@@ -1,6 +1,7 @@
 //! `explain`: what a runtime on a root would do with a reference.
 
 use super::args::PlatformArgs;
+use super::device::Evidence;
 use super::embed::templates;
 use super::printer::Printer;
 use super::validate::{Judged, open, read_root};
@@ -31,9 +32,10 @@ pub struct Args {
 pub fn run(args: &Args, printer: &Printer) -> Result<()> {
     let name = format!("rootfs:{}", args.root.display());
     let explained = || -> Result<Explanation> {
-        let tree = read_root(&open(&args.root)?, &args.store, printer)?;
+        let tree = read_root(&open(&args.root)?, &args.store, None, printer)?;
         let judged = Judged::system(&tree, &args.store, args.platforms.given(), None)?;
-        Ok(explain(&args.reference, &judged.subject(name.clone(), None, &templates(None)?)))
+        let evidence = Evidence::of(&tree, true, None);
+        Ok(explain(&args.reference, &judged.subject(name.clone(), None, &templates(None)?, &evidence)))
     };
     let explanation = explained().with_context(|| format!("explaining `{}` on {name}", args.reference))?;
     let coloured = printer.colours_data();

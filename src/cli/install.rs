@@ -69,6 +69,11 @@ impl<'a> Install<'a> {
         put().with_context(|| format!("writing `/{}`", output.path))
     }
 
+    /// Removes a file that an earlier run wrote, if it is there.
+    pub fn remove(&self, path: &str) -> Result<()> {
+        self.root.remove_file_optional(path).map(drop).with_context(|| format!("removing `/{path}`"))
+    }
+
     /// Gives the folders that were made their modes and times.
     pub fn finish(self) -> Result<()> {
         for folder in &self.made {

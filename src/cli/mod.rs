@@ -2,6 +2,7 @@
 //! environment. One file a verb; each composes stages.
 
 mod args;
+mod device;
 mod embed;
 mod emit;
 mod environment;
@@ -11,6 +12,7 @@ mod fetch;
 mod install;
 mod interrupt;
 mod list;
+mod mirror;
 mod output;
 mod plan;
 mod printer;
@@ -118,7 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Verb::List(args) => list::run(&args, &printer),
             Verb::Plan(args) => plan::run(args, &printer).await,
             Verb::Fetch(args) => fetch::run(args, &printer).await,
-            Verb::Emit(args) => emit::run(&args, &printer),
+            Verb::Emit(args) => emit::run(&args, &printer).await,
             Verb::Validate(args) => validate::run(args, &printer).await,
             Verb::Explain(args) => explain::run(&args, &printer),
             Verb::Serve(args) => serve::run(&args, &printer).await,

@@ -2,7 +2,7 @@
 
 use super::Format;
 use super::size::{images, show};
-use crate::model::finding::{Outcome, Scope};
+use crate::model::finding::{EmbeddedImage, Outcome, Scope, SignatureOutcome};
 use crate::model::{Failure, Finding, Platforms, Report, Severity};
 use anyhow::{Context as _, Result};
 use minijinja::value::Serde;
@@ -114,6 +114,9 @@ pub fn text(report: &Report, coloured: bool) -> String {
         let reason = tame(check.reason.as_deref().unwrap_or_default());
         let _ = writeln!(text, "{label}  {}: could not check: {reason}\n", check.name);
     }
+    for line in signed(report) {
+        let _ = writeln!(text, "{line}");
+    }
     let outcome = |outcome| report.checks.iter().filter(|check| check.outcome == outcome).count();
     let _ = writeln!(
         text,
@@ -135,6 +138,17 @@ pub fn text(report: &Report, coloured: bool) -> String {
     );
     let _ = writeln!(text, "{}", sum(report));
     text
+}
+
+/// By whose signatures images are accepted; those that are not have findings.
+fn signed(report: &Report) -> Vec<String> {
+    let of_image = |image: &EmbeddedImage| {
+        let result = image.signatures.as_ref().filter(|result| result.outcome == SignatureOutcome::Accepted)?;
+        let by = result.by.iter().filter(|by| by.starts_with("signature ")).map(|by| tame(by)).collect::<Vec<_>>();
+        let scope = tame(&result.scope);
+        (!by.is_empty()).then(|| format!("signed   {}\n         {} ({scope})\n", tame(&image.reference), by.join("; ")))
+    };
+    report.embedded.iter().filter_map(of_image).collect()
 }
 
 /// How many references of a finding are named.

@@ -1,12 +1,13 @@
 //! `validate`: says whether a target will start offline, and why not.
 
 use super::args::{PlatformArgs, RegistryArgs, inputs};
+use super::device::{DeviceFiles, Evidence, NamedPolicy, PolicyArgs, key_places, policy_of};
 use super::embed::templates;
 use super::printer::Printer;
 use super::report::{format_of, headline, render};
 use super::{Format, environment};
 use crate::discover::{discover, discover_root, missing_of_root, require_some, root_wanted};
-use crate::emit::{Content, Kind, Templates, emit};
+use crate::emit::{Content, IMPORT_POLICY, Kind, Known, Templates, emit};
 use crate::model::finding::Outcome;
 use crate::model::plan::LOCK_VERSION;
 use crate::model::{Failure, Finding, Plan, Platform, Platforms, Release, Report, Severity, Tree};
@@ -18,6 +19,7 @@ use crate::target::local::Local;
 use crate::target::remote::Remote;
 use crate::target::storage::{self, Storage};
 use crate::target::{Keep, Target, Wanted, folder};
+use crate::trust::Policy;
 use crate::validate::{CHECKS, Check, DEFAULT_PLACES, MAPPING, SECRET_NAMES, Subject, missing_programs, run as judge};
 use anyhow::{Context as _, Result};
 use cap_std_ext::cap_std::ambient_authority;
@@ -54,6 +56,8 @@ pub struct Args {
     /// Fail if the embedded images are larger: bytes, or with kB, MB, GB, KiB, MiB, GiB.
     #[arg(long, value_name = "SIZE", value_parser = super::size::parse)]
     max_size: Option<u64>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Folder with the templates that the import script was made with, where it is not the built-in one.
     #[arg(long, value_name = "DIR")]
     template_dir: Option<PathBuf>,
@@ -135,6 +139,7 @@ pub fn conclude(report: &Report, fatal_warnings: bool) -> Result<()> {
 
 async fn validate(args: &Args, target: &Target, printer: &Printer) -> Result<Report> {
     let given = args.platforms.given();
+    let named = args.policy.read()?;
     let chosen = |check: &Check| {
         let listed = |names: &[String]| names.iter().any(|name| name == check.name);
         if args.only.is_empty() { !listed(&args.skip) } else { listed(&args.only) }
@@ -159,7 +164,7 @@ async fn validate(args: &Args, target: &Target, printer: &Printer) -> Result<Rep
             judged
         }
         _ => {
-            let (read, own) = read_system(args, target, printer).await?;
+            let (read, own) = read_system(args, target, named.as_ref(), printer).await?;
             tree = read;
             Judged::system(&tree, &args.store, given, own)?
         }
@@ -181,7 +186,8 @@ async fn validate(args: &Args, target: &Target, printer: &Printer) -> Result<Rep
     judged.excluded = all.difference(&names(&judged.required)).cloned().collect();
     require_some(&judged.required)?;
     let templates = templates(args.template_dir.as_deref())?;
-    Ok(judge(&judged.subject(target.to_string(), args.max_size, &templates), chosen))
+    let evidence = Evidence::of(judged.tree, judged.is_system, named);
+    Ok(judge(&judged.subject(target.to_string(), args.max_size, &templates, &evidence), chosen))
 }
 
 /// Where embedded sets are looked for in a system.
@@ -197,20 +203,26 @@ const MAX_ROUNDS: usize = 3;
 /// What is wanted of a whole system: first what is always read, then what was found to be needed.
 struct Rounds {
     stores: Vec<String>,
+    /// Keys of a policy that the user named.
+    keys: Vec<String>,
     wanted: Wanted,
     asked: BTreeSet<String>,
     left: usize,
 }
 
 impl Rounds {
-    fn new(stores: &[String]) -> Self {
-        Self { stores: stores.to_vec(), wanted: wanted(stores), asked: BTreeSet::new(), left: MAX_ROUNDS }
+    fn new(stores: &[String], named: Option<&NamedPolicy>) -> Self {
+        let keys = named.map(|named| key_places(&named.policy)).unwrap_or_default();
+        Self { stores: stores.to_vec(), keys, wanted: wanted(stores), asked: BTreeSet::new(), left: MAX_ROUNDS }
     }
 
     /// Whether units or settings lead to files that were not read: then the target is read once more.
     fn is_again(&mut self, tree: &Tree) -> bool {
         let mut missing = missing_of_root(tree);
         missing.extend(missing_programs(tree, &places(&self.stores)));
+        let policy = policy_of(tree).map(|own| key_places(&own.policy)).unwrap_or_default();
+        let keys = self.keys.iter().cloned().chain(policy).chain(import_keys(tree));
+        missing.extend(keys.filter(|path| tree.get(path).is_none()));
         // What was asked for before is not there.
         missing.retain(|path| self.asked.insert(path.clone()));
         self.left = self.left.saturating_sub(1);
@@ -220,9 +232,15 @@ impl Rounds {
     }
 }
 
-/// Reads a whole system from a folder.
-pub fn read_root(root: &Dir, stores: &[String], printer: &Printer) -> Result<Tree> {
-    let mut rounds = Rounds::new(stores);
+/// The keys of the policy that the import obeys.
+fn import_keys(tree: &Tree) -> Vec<String> {
+    let policy = tree.bytes(IMPORT_POLICY).and_then(|bytes| Policy::parse(bytes).ok());
+    policy.map(|policy| key_places(&policy)).unwrap_or_default()
+}
+
+/// Reads a whole system from a folder, with the keys of a policy that the user named.
+pub fn read_root(root: &Dir, stores: &[String], named: Option<&NamedPolicy>, printer: &Printer) -> Result<Tree> {
+    let mut rounds = Rounds::new(stores, named);
     loop {
         let tree = folder::read(root, &rounds.wanted, printer)?;
         if !rounds.is_again(&tree) {
@@ -232,11 +250,16 @@ pub fn read_root(root: &Dir, stores: &[String], printer: &Printer) -> Result<Tre
 }
 
 /// Reads the files of a whole system, and the platform that it is for, where it says so.
-async fn read_system(args: &Args, target: &Target, printer: &Printer) -> Result<(Tree, Option<Platforms>)> {
+async fn read_system(
+    args: &Args,
+    target: &Target,
+    named: Option<&NamedPolicy>,
+    printer: &Printer,
+) -> Result<(Tree, Option<Platforms>)> {
     if let Target::Rootfs(path) = target {
-        return Ok((read_root(&open(path)?, &args.store, printer)?, None));
+        return Ok((read_root(&open(path)?, &args.store, named, printer)?, None));
     }
-    let mut rounds = Rounds::new(&args.store);
+    let mut rounds = Rounds::new(&args.store, named);
     loop {
         let (tree, platforms) = read_image(args, target, &rounds.wanted, printer).await?;
         if !rounds.is_again(&tree) {
@@ -293,6 +316,7 @@ fn wanted(stores: &[String]) -> Wanted {
         "root/.config/containers/policy.json",
         "usr/share/containers",
         "usr/libexec/bootc-embed",
+        "usr/share/bootc-embed",
         "usr/bin/microshift-copy-images",
     ]);
     let wanted = texts.fold(wanted, |wanted, place| wanted.place(place, Keep::Text));
@@ -364,7 +388,13 @@ impl<'a> Judged<'a> {
     }
 
     /// What the checks take.
-    pub fn subject(&self, name: String, max_size: Option<u64>, templates: &Templates) -> Subject<'_> {
+    pub fn subject<'s>(
+        &'s self,
+        name: String,
+        max_size: Option<u64>,
+        templates: &Templates,
+        evidence: &'s Evidence<'_>,
+    ) -> Subject<'s> {
         let Self { tree, storage, is_system, required, .. } = self;
         let (places, platforms, excluded) = (self.places.clone(), self.platforms.clone(), self.excluded.clone());
         let scripts = places.iter().filter_map(|place| import_script(place, templates)).collect();
@@ -379,6 +409,9 @@ impl<'a> Judged<'a> {
             excluded,
             scripts,
             max_size,
+            policy: evidence.policy(),
+            means: evidence.means(),
+            may_run_skopeo: true,
         }
     }
 }
@@ -386,7 +419,7 @@ impl<'a> Judged<'a> {
 /// The import script that these templates give for a store.
 fn import_script(place: &str, templates: &Templates) -> Option<String> {
     let nothing = Plan { version: LOCK_VERSION, platforms: Vec::new(), images: Vec::new() };
-    let emitted = emit(Kind::ImportUnit, &nothing, place, templates).ok()?;
+    let emitted = emit(Kind::ImportUnit, &nothing, place, templates, &Known::default()).ok()?;
     emitted.outputs.into_iter().find_map(|output| match output.content {
         Content::File(text, 0o755) => Some(text),
         _ => None,
@@ -410,14 +443,16 @@ pub fn prove(
     store: &str,
     plan: &Plan,
     templates: &Templates,
+    device: &DeviceFiles,
     printer: &Printer,
 ) -> Result<Report> {
     let is_system = ["usr/lib/os-release", "etc/os-release"].iter().any(|path| root.exists(path));
     let place = store.trim_matches('/').to_owned();
     let tree = if is_system {
-        read_root(root, std::slice::from_ref(&place), printer)?
+        read_root(root, std::slice::from_ref(&place), device.policy.as_ref(), printer)?
     } else {
-        folder::read(root, &Wanted::default().place(&place, Keep::Blob), printer)?
+        let wanted = Wanted::default().place(&place, Keep::Blob).place(IMPORT_POLICY, Keep::Text);
+        folder::read(root, &wanted, printer)?
     };
     let mut judged = if is_system {
         Judged::system(&tree, &[place], Some(plan.platforms()), None)?
@@ -425,5 +460,6 @@ pub fn prove(
         Judged::store(&tree, &place, Some(plan.platforms()))
     };
     judged.required.merge(Release::from(plan));
-    Ok(judge(&judged.subject(name, None, templates), |_| true))
+    let evidence = device.evidence();
+    Ok(judge(&judged.subject(name, None, templates, &evidence), |_| true))
 }

@@ -3,8 +3,11 @@
 //! Texts live in `templates/`, compiled in; [`Templates`] takes a folder that overrides some of them.
 
 mod kustomize;
+pub mod mirror;
+mod policy;
 mod templates;
 
+pub use policy::{IMPORT_POLICY, Known, REGISTRIES_D};
 pub use templates::Templates;
 
 use crate::model::{Failure, Plan, PlannedImage};
@@ -36,6 +39,11 @@ pub enum Kind {
     Blueprint,
     /// Per reference the digest it resolves to and the native digest behind it, as JSON.
     AliasMap,
+    /// A policy.json for the import alone, which verifies what the device's policy has keys for; and a
+    /// drop-in of registries.d where the device would not look for the signatures that it wants.
+    Policy,
+    /// The signature tags that a mirror (`--mirror`) lacks, and the commands that bring them there.
+    MirrorSignatures,
     /// A kustomize component that pins images to native digests.
     Kustomize,
 }
@@ -86,8 +94,9 @@ fn image_values(image: &PlannedImage) -> Value {
     }
 }
 
-/// Emits one kind. `store` is the place of the store below the root of the image.
-pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Result<Emitted> {
+/// Emits one kind. `store` is the place of the store below the root of the image; `known` is what
+/// [`Kind::Policy`] and [`Kind::MirrorSignatures`] say something of.
+pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates, known: &Known<'_>) -> Result<Emitted> {
     let store = format!("/{}", store.trim_matches('/'));
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
     if !store.chars().all(plain) || store.split('/').any(|part| part == "..") {
@@ -101,8 +110,10 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Resu
         version => env!("CARGO_PKG_VERSION"),
         platforms => plan.platforms().to_string(),
         state => STATE,
+        policy => format!("/{IMPORT_POLICY}"),
         services => quadlet_services(plan),
-        images, store, script,
+        images, script,
+        store => store.clone(),
     };
     let render = |name: &str, more: Value| templates.render(name, context! { ..more, ..base.clone() });
     let file = |path, text| Output { path, content: Content::File(text, 0o644) };
@@ -123,6 +134,11 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates) -> Resu
             let text = serde_json::to_string_pretty(&plan.aliases())? + "\n";
             outputs(vec![file("digest-aliases.json", text)])
         }
+        Kind::MirrorSignatures => outputs(vec![Output {
+            path: "mirror-signatures.sh",
+            content: Content::File(mirror::script(known.tags), 0o755),
+        }]),
+        Kind::Policy => policy::emit(plan, &store, known),
         Kind::Kustomize => {
             let (pins, warnings) = kustomize::overlay(plan);
             let pins: Vec<Value> =

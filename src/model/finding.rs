@@ -108,6 +108,39 @@ pub struct EmbeddedImage {
     pub own_size: u64,
     /// Its layers: digests and bytes, and how many images have them.
     pub layers: Vec<EmbeddedLayer>,
+    /// What the policy of the device says to its signatures, where there is a policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<SignatureResult>,
+}
+
+/// What a policy says to the signatures of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignatureResult {
+    /// Whether it accepts the image.
+    pub outcome: SignatureOutcome,
+    /// The policy.
+    pub policy: String,
+    /// The scope of it that decides.
+    pub scope: String,
+    /// For each requirement of an image that is accepted: which signature fulfils it, and whose that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// The first reason why it is not, or why that could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether a policy accepts an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SignatureOutcome {
+    /// It does.
+    Accepted,
+    /// It does not.
+    Rejected,
+    /// Nobody here can tell.
+    CouldNotCheck,
 }
 
 /// A layer of an embedded image.

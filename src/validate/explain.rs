@@ -237,8 +237,18 @@ impl<'f> Way<'f, '_> {
             Some(Err(e)) => format!("/etc/containers/policy.json cannot be used: {e}"),
             Some(Ok(policy)) => {
                 let (requirements, scope) = policy.requirements("docker", &scopes::of_docker(reference));
+                let name = self.by_name(reference).map(|view| view.name.as_str());
+                let judgement = name.and_then(|name| self.facts.judgement(name));
                 match admits(requirements) {
                     Admission::Accepts => format!("{scope} accepts it"),
+                    Admission::NeedsSignature(kind) if judgement.is_some() => {
+                        let result = judgement.map(|judgement| &judgement.result);
+                        let by = result.map(|result| result.by.join(", ")).unwrap_or_default();
+                        match result.and_then(|result| result.reason.as_deref()) {
+                            None => format!("{scope}: {kind}: what is embedded is accepted: {by}"),
+                            Some(reason) => format!("{scope}: {kind}: what is embedded is not accepted: {reason}"),
+                        }
+                    }
                     Admission::Rejects(reason) | Admission::NeedsSignature(reason) => format!("{scope}: {reason}"),
                 }
             }

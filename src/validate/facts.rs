@@ -1,10 +1,12 @@
 //! `Subject`: what is judged. `Facts`: what all checks share, found out once.
 
 use super::embedded::{self, Set};
+use super::judgement::{self, Judgement};
 use super::storage;
 use super::view::{self, View};
 use crate::model::{Platforms, Release, Tree};
 use crate::target::storage::Storage;
+use crate::trust::{Means, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is judged.
@@ -29,6 +31,23 @@ pub struct Subject<'a> {
     pub scripts: Vec<String>,
     /// The most bytes of all embedded files.
     pub max_size: Option<u64>,
+    /// What the device accepts; `None` where that is not known.
+    pub policy: Option<DevicePolicy<'a>>,
+    /// What judging signatures needs; but for who checks OpenPGP, which is skopeo, image by image.
+    pub means: Means<'a>,
+    /// Whether skopeo may be run for that.
+    pub may_run_skopeo: bool,
+}
+
+/// What a device accepts.
+#[derive(Clone, Copy)]
+pub struct DevicePolicy<'a> {
+    /// Its policy.
+    pub policy: &'a Policy,
+    /// As the report calls it.
+    pub name: &'a str,
+    /// Whether the user named it; then what it does not accept is an error.
+    pub given: bool,
 }
 
 /// What checks look at.
@@ -39,6 +58,8 @@ pub struct Facts<'a> {
     pub sets: Vec<Set>,
     /// The embedded images, by the lists.
     pub views: Vec<View>,
+    /// What the device's policy says to each of them.
+    judgements: Vec<Option<Judgement>>,
 }
 
 impl<'a> Facts<'a> {
@@ -46,14 +67,26 @@ impl<'a> Facts<'a> {
     pub fn new(subject: &'a Subject<'a>) -> Self {
         if let Some(storage) = subject.storage {
             let (set, views) = storage::look_up(subject, storage);
-            return Self { subject, sets: vec![set], views };
+            return Self { subject, sets: vec![set], views, judgements: Vec::new() };
         }
         let sets = embedded::find(subject.tree, &subject.places);
         let mut views = Vec::new();
         for (at, set) in sets.iter().enumerate() {
             views.extend(set.lines.iter().map(|line| view::inspect(subject, set, at, line)));
         }
-        Self { subject, sets, views }
+        let mut facts = Self { subject, sets, views, judgements: Vec::new() };
+        facts.judgements = facts.views.iter().map(|view| judgement::of_view(&facts, view)).collect();
+        facts
+    }
+
+    /// The images that a policy has something to say to.
+    pub fn judged(&self) -> impl Iterator<Item = (&View, &Judgement)> {
+        self.views.iter().zip(&self.judgements).filter_map(|(view, judgement)| Some((view, judgement.as_ref()?)))
+    }
+
+    /// What the device's policy says to an image.
+    pub fn judgement(&self, name: &str) -> Option<&Judgement> {
+        self.judged().find(|(view, _)| view.name == name).map(|(_, judgement)| judgement)
     }
 
     /// The files of a root.

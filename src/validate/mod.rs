@@ -7,6 +7,7 @@ mod checks;
 mod embedded;
 mod explain;
 mod facts;
+mod judgement;
 mod report;
 mod storage;
 mod units;
@@ -15,7 +16,7 @@ mod view;
 pub use checks::{CHECKS, SECRET_NAMES, missing_programs};
 pub use embedded::{DEFAULT_PLACES, MAPPING};
 pub use explain::{Explanation, Step, StepOutcome, explain};
-pub use facts::{Facts, Subject};
+pub use facts::{DevicePolicy, Facts, Subject};
 pub use report::run;
 
 use crate::model::{Finding, Severity};
@@ -46,10 +47,14 @@ pub enum Needs {
     Set,
     /// Embedded images as files: a containers-storage has no lists, and layers only unpacked.
     Files,
+    /// Embedded images as files, and a policy that they must fulfil.
+    Policy,
     /// A whole system.
     System,
     /// A whole system with an embedded set.
     SystemWithSet,
+    /// The same, or a root with an embedded set and a policy for its import.
+    ImportPolicy,
 }
 
 /// The check could not be made.

@@ -1,5 +1,6 @@
 //! Runs the checks and draws the verdicts.
 
+use super::checks::IMPORT_POLICY;
 use super::facts::{Facts, Subject};
 use super::{CHECKS, CannotCheck, Check, Needs};
 use crate::model::finding::{
@@ -67,11 +68,20 @@ fn left_out(check: &Check, facts: &Facts<'_>, wanted: impl Fn(&Check) -> bool) -
     if !wanted(check) {
         return Some("left out by the user".to_owned());
     }
-    let system = matches!(check.needs, Needs::System | Needs::SystemWithSet) && !facts.subject.is_system;
-    let set = matches!(check.needs, Needs::Set | Needs::Files | Needs::SystemWithSet) && facts.sets.is_empty();
+    let system = !facts.subject.is_system
+        && match check.needs {
+            Needs::System | Needs::SystemWithSet => true,
+            Needs::ImportPolicy => !has_import_policy(facts),
+            _ => false,
+        };
+    let set =
+        matches!(check.needs, Needs::Set | Needs::Files | Needs::Policy | Needs::SystemWithSet | Needs::ImportPolicy)
+            && facts.sets.is_empty();
     let nothing = if system {
         "the target is no whole system"
-    } else if check.needs == Needs::Files && facts.subject.storage.is_some() {
+    } else if check.needs == Needs::Policy && facts.subject.policy.is_none() {
+        "there is no policy that can be read; `--policy FILE` names one"
+    } else if matches!(check.needs, Needs::Files | Needs::Policy) && facts.subject.storage.is_some() {
         "a containers-storage has no lists, and keeps layers unpacked, without their digests"
     } else if set {
         "nothing is embedded in the target"
@@ -79,6 +89,11 @@ fn left_out(check: &Check, facts: &Facts<'_>, wanted: impl Fn(&Check) -> bool) -
         return None;
     };
     Some(nothing.to_owned())
+}
+
+/// Whether the policy that an import would obey is there.
+fn has_import_policy(facts: &Facts<'_>) -> bool {
+    facts.tree().file(IMPORT_POLICY).is_some()
 }
 
 /// The verdict over everything that is named, valid or not.
@@ -143,6 +158,7 @@ fn embedded(facts: &Facts<'_>) -> Vec<EmbeddedImage> {
             size: view.files.values().sum(),
             own_size: own.map(|(_, size)| size).sum(),
             layers: layers.collect(),
+            signatures: facts.judgement(&view.name).map(|judgement| judgement.result.clone()),
         }
     });
     images.collect()

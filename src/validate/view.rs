@@ -8,8 +8,12 @@ use super::embedded::{Line, Set, named_digest};
 use super::facts::Subject;
 use crate::model::choice::choose;
 use crate::model::manifest::{Descriptor, IndexEntry, config_platform};
+use crate::model::plan::Signed;
+use crate::model::signature::SignatureError;
 use crate::model::tree::{File, NodeKind};
-use crate::model::{Digest, Instance, Manifest, PlannedImage, Platform, Platforms, RawManifest, Reference, Tree};
+use crate::model::{
+    Digest, Instance, Manifest, PlannedImage, Platform, Platforms, RawManifest, Reference, Signature, Tree,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The checks that look at views.
@@ -28,6 +32,9 @@ pub enum Aspect {
     /// Folder, links and lists around them.
     Shape,
 }
+
+/// The most signatures of one manifest that are read.
+const MAX_SIGNATURES: usize = 10_000;
 
 /// What skopeo writes into a `dir:` folder.
 const VERSION: &[u8] = b"Directory Transport Version: 1.1\n";
@@ -50,8 +57,9 @@ pub struct View {
     pub files: BTreeMap<String, u64>,
     /// Files in its folder that it does not need, with their sizes.
     pub foreign: BTreeMap<String, u64>,
-    /// Whether signatures lie beside the manifests.
-    pub has_signatures: bool,
+    /// What lies beside its manifests as `signature-N`, by the manifest: each as it could be read. Reading
+    /// ends at the first number that is missing, as an import does.
+    pub signatures: BTreeMap<Digest, Vec<Result<Signature, SignatureError>>>,
     /// What is wrong.
     pub problems: Vec<(Aspect, Problem)>,
 }
@@ -73,7 +81,7 @@ impl View {
             instances: Vec::new(),
             files: BTreeMap::new(),
             foreign: BTreeMap::new(),
-            has_signatures: false,
+            signatures: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -354,11 +362,62 @@ impl<'a> Inspector<'a> {
         }
     }
 
+    /// The signatures of what is there, and whether all that the lock names are.
+    fn signatures(&mut self) {
+        let of_instances = self.view.instances.iter().map(|instance| instance.manifest.digest.clone());
+        let manifests: BTreeSet<Digest> = self.view.digest.iter().cloned().chain(of_instances).collect();
+        for manifest in manifests {
+            let of = if self.view.digest.as_ref() == Some(&manifest) {
+                String::new()
+            } else {
+                format!("{}.", manifest.hex())
+            };
+            let mut found = Vec::new();
+            while found.len() < MAX_SIGNATURES
+                && let Some((_, file)) = self.file(&format!("{of}signature-{}", found.len() + 1))
+            {
+                let unread = || SignatureError::Format(format!("it has {} bytes", file.size));
+                found.push(file.bytes.as_deref().ok_or_else(unread).and_then(Signature::parse));
+            }
+            let locked = self.locked.and_then(|image| image.signed(&manifest)).map_or(0, |signed| signed.files.len());
+            if found.len() < locked {
+                let problem = Problem::new(
+                    self.view.name.clone(),
+                    format!("{} of the {locked} signatures of {manifest} are missing", locked - found.len()),
+                );
+                self.view.note(Aspect::Shape, problem.hint("embed the image again"));
+            }
+            if !found.is_empty() {
+                self.view.signatures.insert(manifest, found);
+            }
+        }
+        let locked = self.locked;
+        for file in locked.iter().flat_map(|image| &image.signatures).flat_map(Signed::content) {
+            let path = self.set.path(&format!("blobs/sha256/{}", file.digest.hex()));
+            match self.tree.resolve(&path).and_then(|(path, node)| Some((path, node.file()?))) {
+                None => {
+                    let problem = Problem::new(
+                        self.view.name.clone(),
+                        format!("{}, which belongs to its signatures, is missing", file.digest),
+                    );
+                    self.view.note(
+                        Aspect::Blobs,
+                        problem.hint("embed the image again: the same command fetches what is missing"),
+                    );
+                }
+                Some((path, found)) => {
+                    self.view.files.insert(path.clone(), found.size);
+                    self.is_intact(&path, found, file);
+                }
+            }
+        }
+    }
+
     /// The folder itself: its version, its links into the pool, and what does not belong there.
     fn shape(&mut self) {
         let Some((folder, _)) = self.tree.resolve(&self.view.place) else { return };
         let below: Vec<(&str, &NodeKind)> = self.tree.below(&folder).map(|(path, node)| (path, &node.kind)).collect();
-        self.view.has_signatures = below.iter().any(|(path, _)| is_signature(path));
+        self.signatures();
         if !self.view.is_whole() {
             return;
         }

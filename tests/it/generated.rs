@@ -5,12 +5,13 @@ use crate::support::fixture::{Compression, Format, Image, Index, Layer, Reposito
 use crate::support::memory::MemoryRegistry;
 use bootc_embed::cli::{ListReport, PlanReport, command};
 use bootc_embed::discover::{Input, discover};
-use bootc_embed::emit::{Content, Kind, Templates, emit};
+use bootc_embed::emit::{Content, Kind, Known, Templates, emit};
 use bootc_embed::model::plan::AliasMap;
 use bootc_embed::model::progress::Silent;
 use bootc_embed::model::{Plan, Platforms, Report, Severity};
 use bootc_embed::resolve::resolve;
 use bootc_embed::store::lock_text;
+use bootc_embed::trust::Policy;
 use bootc_embed::validate::{CHECKS, Explanation};
 use clap_complete::Shell;
 use schemars::schema_for;
@@ -133,7 +134,12 @@ fn examples_are_what_the_program_makes() {
         pinned(2)
     );
     let list = format!("# What the site adds to MicroShift.\n{}\n", images[3].tagged(HOST, "v1"));
-    let inputs = [("release-x86_64.json", release_info), ("images.txt", list)];
+    let policy = format!(
+        "{{\n  \"default\": [{{ \"type\": \"reject\" }}],\n  \"transports\": {{\n    \"docker\": {{\n      \"{HOST}/example\": [{{ \
+         \"type\": \"sigstoreSigned\", \"keyPath\": \"/etc/pki/site.pub\" }}]\n    }}\n  }}\n}}\n"
+    );
+    let device = Policy::parse(policy.as_bytes()).expect("a policy");
+    let inputs = [("release-x86_64.json", release_info), ("images.txt", list), ("policy.json", policy)];
     let inputs: BTreeMap<String, Vec<u8>> =
         inputs.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();
     check("examples/inputs", &inputs);
@@ -141,6 +147,9 @@ fn examples_are_what_the_program_makes() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let mut arguments = Vec::new();
     for (name, bytes) in &inputs {
+        if name == "policy.json" {
+            continue;
+        }
         fs::write(folder.path().join(name), bytes).expect("a file can be written");
         arguments.push(Input::parse(&folder.path().join(name).to_string_lossy()));
     }
@@ -156,10 +165,18 @@ fn examples_are_what_the_program_makes() {
 
     let mut outputs = BTreeMap::from([("embed.lock.json".to_owned(), lock_text(&resolved.plan))]);
     let templates = Templates::new(None).expect("the built-in templates are good");
-    let kinds =
-        [Kind::Containerfile, Kind::ImportUnit, Kind::CrioPins, Kind::Blueprint, Kind::AliasMap, Kind::Kustomize];
+    let known = Known { policy: Some(&device), ..Known::default() };
+    let kinds = [
+        Kind::Containerfile,
+        Kind::ImportUnit,
+        Kind::CrioPins,
+        Kind::Policy,
+        Kind::Blueprint,
+        Kind::AliasMap,
+        Kind::Kustomize,
+    ];
     for kind in kinds {
-        let emitted = emit(kind, &resolved.plan, "/usr/lib/bootc-embed", &templates).expect("it is emitted");
+        let emitted = emit(kind, &resolved.plan, "/usr/lib/bootc-embed", &templates, &known).expect("it is emitted");
         for output in emitted.outputs {
             if let Content::File(text, _) = output.content {
                 let name = PathBuf::from(output.path).file_name().expect("a file").to_string_lossy().into_owned();

@@ -2,11 +2,14 @@
 
 use super::Problems;
 use crate::model::Tree;
+use crate::model::finding::SignatureOutcome;
 use crate::model::tree::normal;
 use crate::model::unit::{drop_in_folders, parse};
-use crate::trust::{Admission, Policy, admits, scopes};
+use crate::trust::{Admission, Policy, Requirement, admits, scopes};
 use crate::validate::embedded::Set;
+use crate::validate::judgement::{self, Judgement};
 use crate::validate::units::{Unit, services};
+use crate::validate::view::View;
 use crate::validate::{CannotCheck, Facts, Problem};
 use std::collections::BTreeSet;
 
@@ -262,15 +265,50 @@ pub fn tools(facts: &Facts<'_>) -> Problems {
 
 /// Where skopeo looks for its policy when root runs it, the one that wins first.
 const POLICIES: [&str; 2] = ["root/.config/containers/policy.json", "etc/containers/policy.json"];
+/// The policy that this program's script names, where it is there.
+pub const IMPORT_POLICY: &str = "usr/share/bootc-embed/import-policy.json";
 
 /// The policy lets every view through.
 pub fn policy(facts: &Facts<'_>) -> Problems {
     let tree = facts.tree();
-    let Some((path, file)) = POLICIES.iter().find_map(|path| Some((*path, tree.file(path)?))) else {
+    let mut problems = Vec::new();
+    for (at, set) in facts.sets.iter().enumerate() {
+        let is_named = importer(tree, set).and_then(|importer| importer.script).is_some_and(|script| {
+            tree.bytes(&script).is_some_and(|text| String::from_utf8_lossy(text).contains(&format!("/{IMPORT_POLICY}")))
+        });
+        // Of a root that is no whole system, the script is not looked at.
+        let own = (is_named || !facts.subject.is_system).then_some(IMPORT_POLICY);
+        let own = own.filter(|path| tree.file(path).is_some());
+        problems.extend(policy_of_set(facts, at, own)?);
+        if own.is_some() {
+            problems.extend(policy_of_device(facts));
+        }
+    }
+    Ok(super::merge(problems))
+}
+
+/// The import does without the device's own policy, but runtimes refuse every image while it cannot be read.
+fn policy_of_device(facts: &Facts<'_>) -> Option<Problem> {
+    let path = POLICIES.iter().find(|path| facts.tree().get(path).is_some())?;
+    let error = match facts.tree().bytes(path).map(Policy::parse) {
+        Some(Ok(_)) => return None,
+        Some(Err(e)) => e.to_string(),
+        None => "it is no file that can be read".to_owned(),
+    };
+    let problem = Problem::new(format!("/{path}"), format!("runtimes refuse it: {error}"));
+    Some(problem.hint("correct it; see containers-policy.json(5)").stops(facts.embedded_names()))
+}
+
+fn policy_of_set(facts: &Facts<'_>, set: usize, own: Option<&'static str>) -> Problems {
+    let tree = facts.tree();
+    let views = || facts.views.iter().filter(|view| view.set == set);
+    let names = || views().map(|view| view.name.clone());
+    let mut places = own.into_iter().chain(POLICIES);
+    let Some((path, file)) = places.find_map(|path| Some((path, tree.file(path)?))) else {
         let path = format!("/{}", POLICIES[1]);
         let problem = Problem::new(path, "it is missing: without a policy skopeo imports nothing");
         let hint = "install the package that brings it (containers-common), or write one";
-        return Ok(vec![problem.hint(hint).stops(facts.embedded_names())]);
+        return Ok(vec![problem.hint(hint).stops(names())]);
     };
     let shown = format!("/{path}");
     let bytes = file.bytes.as_deref().ok_or_else(|| CannotCheck(format!("{shown} has {} bytes", file.size)))?;
@@ -278,31 +316,58 @@ pub fn policy(facts: &Facts<'_>) -> Problems {
         Ok(policy) => policy,
         Err(e) => {
             let problem = Problem::new(shown, format!("skopeo refuses it: {e}"));
-            return Ok(vec![problem.hint("correct it; see containers-policy.json(5)").stops(facts.embedded_names())]);
+            return Ok(vec![problem.hint("correct it; see containers-policy.json(5)").stops(names())]);
         }
     };
-    let mut problems = Vec::new();
-    for view in &facts.views {
+    let (mut problems, mut unknown) = (Vec::new(), Vec::new());
+    for view in views() {
         // The scopes are those of the folder itself, whatever links lead to it.
         let place = tree.resolve(&view.place).map_or_else(|| view.place.clone(), |(place, _)| place);
         let (requirements, scope) = policy.requirements("dir", &scopes::of_dir(&format!("/{place}")));
+        // Many images have one rule; it is called by what they share.
+        let scope = if own.is_some() && scope != "default" { "dir".to_owned() } else { scope };
         let (message, hint) = match admits(requirements) {
-            Admission::Accepts => continue,
+            Admission::Accepts => {
+                problems.extend(own.and_then(|_| unverified(facts, view)));
+                continue;
+            }
             Admission::Rejects(reason) => (
                 format!("{scope}: {reason}: the import of the embedded images is rejected"),
-                "add the scope `\"dir\": {\"<store>\": [{\"type\": \"insecureAcceptAnything\"}]}` to `transports`",
+                "`bootc-embed emit policy` writes a policy for the import alone, which the import script uses",
             ),
-            Admission::NeedsSignature(reason) if view.has_signatures => {
-                return Err(CannotCheck(format!(
-                    "{shown}: {scope}: {reason}; signatures are there, but are not judged"
-                )));
+            Admission::NeedsSignature(reason) => {
+                let Some(Judgement { result, .. }) = judgement::of_import(facts, view, requirements) else { continue };
+                match result.outcome {
+                    SignatureOutcome::Accepted => continue,
+                    SignatureOutcome::CouldNotCheck => {
+                        let cause = result.reason.unwrap_or_default();
+                        unknown.push(format!("{shown}: {scope}: {reason}: `{}`: {cause}", view.name));
+                        continue;
+                    }
+                    SignatureOutcome::Rejected if view.signatures.is_empty() => (
+                        format!("{scope}: {reason}, and the embedded images carry none"),
+                        "embed from a registry that has the signatures (`--signatures require` tells at once)",
+                    ),
+                    SignatureOutcome::Rejected => (
+                        format!("{scope}: {}", result.reason.unwrap_or_default()),
+                        "embed the signature that the policy wants, or the policy that fits the image",
+                    ),
+                }
             }
-            Admission::NeedsSignature(reason) => (
-                format!("{scope}: {reason}, and the embedded images carry none"),
-                "give the store a scope of its own under `transports`, `dir`",
-            ),
         };
         problems.push(Problem::new(shown.clone(), message).hint(hint).stops([view.name.clone()]));
     }
-    Ok(super::merge(problems))
+    // What is wrong for certain is said first; it leaves nothing proven either.
+    if problems.is_empty() && !unknown.is_empty() { Err(CannotCheck(unknown.join("; "))) } else { Ok(problems) }
+}
+
+/// An import that asks for nothing although the device has a key for the image.
+fn unverified(facts: &Facts<'_>, view: &View) -> Option<Problem> {
+    let (device, reference) = (facts.subject.policy?, view.reference.as_ref()?);
+    let (wanted, scope) = device.policy.requirements("docker", &scopes::of_docker(reference));
+    let mut asked = wanted.iter().filter(|requirement| **requirement != Requirement::InsecureAcceptAnything);
+    asked.find_map(|requirement| requirement.for_folder(reference))?;
+    let message = format!("the import does not verify what {} has a key for ({scope})", device.name);
+    let hint = "embed again, or write the policy of the import anew: `bootc-embed emit policy`";
+    Some(Problem::new(format!("/{IMPORT_POLICY}"), message).hint(hint).warning())
 }

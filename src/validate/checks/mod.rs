@@ -8,10 +8,11 @@ mod import;
 mod lists;
 mod reach;
 mod references;
+mod signatures;
 mod system;
 
 pub use hygiene::SECRET_NAMES;
-pub use import::missing_programs;
+pub use import::{IMPORT_POLICY, missing_programs};
 
 use super::{CannotCheck, Check, Facts, Needs, Problem};
 use crate::model::Severity::{Error, Warning};
@@ -78,6 +79,12 @@ pub const CHECKS: &[Check] = &[
     proof("blobs-intact", Needs::Files, content::bytes, "every file hashes to its digest and has its announced size"),
     proof("architecture", Needs::Set, content::architectures, "every config is for the architecture of its image"),
     proof("views", Needs::Files, content::shapes, "every image has its folder, linked to the pool where there is one"),
+    error(
+        "signatures",
+        Needs::Policy,
+        signatures::accepted,
+        "the device's policy.json, or the one of --policy, accepts the signatures of every image",
+    ),
     warning("nothing-unused", Needs::Files, content::unused, "nothing is embedded that no image or workload needs"),
     warning("osbuild-names", Needs::Files, lists::osbuild, "no two images would collide in an osbuild blueprint"),
     error("size-budget", Needs::Files, lists::budget, "the embedded images fit into --max-size"),
@@ -90,6 +97,12 @@ pub const CHECKS: &[Check] = &[
         "CRI-O has a pause image, and release-info and lock are of the MicroShift that is installed",
     ),
     error("registries-conf", Needs::System, system::registries, "runtimes can read registries.conf and its drop-ins"),
+    error(
+        "registries-d",
+        Needs::System,
+        signatures::registries_d,
+        "runtimes can read registries.d, and look for the signatures that the policy wants",
+    ),
     proof("import-unit", Needs::SystemWithSet, import::unit, "a systemd unit imports every set at boot"),
     proof("import-enabled", Needs::SystemWithSet, import::enabled, "that unit is enabled"),
     proof(
@@ -100,7 +113,7 @@ pub const CHECKS: &[Check] = &[
     ),
     proof("import-reach", Needs::SystemWithSet, reach::storage, "the import fills the storage that the runtimes read"),
     proof("import-tools", Needs::SystemWithSet, import::tools, "skopeo, which imports, is installed"),
-    proof("import-policy", Needs::SystemWithSet, import::policy, "policy.json lets the embedded images be imported"),
+    proof("import-policy", Needs::ImportPolicy, import::policy, "policy.json lets the embedded images be imported"),
     warning(
         "pinned-images",
         Needs::SystemWithSet,

@@ -19,6 +19,7 @@ mod names;
 mod progress;
 mod serve;
 mod set;
+mod signatures;
 mod soak;
 mod targets;
 mod transports;
@@ -112,12 +113,14 @@ struct Machine {
     root: PathBuf,
     storage: Storage,
     state: TempDir,
+    policy: TempDir,
 }
 
 impl Machine {
     fn boot(root: &Path) -> Self {
         let state = tempfile::tempdir().expect("make a state directory");
-        Self { root: root.to_owned(), storage: Storage::new(), state }
+        let policy = tempfile::tempdir().expect("make a folder for a policy");
+        Self { root: root.to_owned(), storage: Storage::new(), state, policy }
     }
 
     /// Gives the machine the policy of a root.
@@ -135,7 +138,22 @@ impl Machine {
         script.arg(self.root.join("usr/libexec/bootc-embed/import"));
         script.env("BOOTC_EMBED_STORE", self.root.join("usr/lib/bootc-embed"));
         script.env("BOOTC_EMBED_STATE", self.state.path());
+        if let Some(policy) = self.import_policy() {
+            script.env("BOOTC_EMBED_POLICY", policy);
+        }
         script
+    }
+
+    /// The policy of the import, as it would read if the root were the root: it names folders and keys.
+    fn import_policy(&self) -> Option<PathBuf> {
+        let text = fs::read_to_string(self.root.join("usr/share/bootc-embed/import-policy.json")).ok()?;
+        let root = fs::canonicalize(&self.root).expect("a path without links");
+        let moved =
+            |text: String, path: &str| text.replace(&format!("\"/{path}"), &format!("\"{}/{path}", root.display()));
+        let text = moved(moved(text, "usr/lib/bootc-embed"), "etc/pki");
+        let path = self.policy.path().join("import-policy.json");
+        fs::write(&path, text).expect("write the policy of the import");
+        Some(path)
     }
 
     /// Fails unless every image of the set resolves, by the very name that workloads use.

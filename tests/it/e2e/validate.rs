@@ -109,7 +109,11 @@ const CASES: &[Case] = &[
     }),
     ("another name in the list", &["single"], |b| b.edit_list(|line| Some(line.replace("team/single@", "team/double@")))),
     ("a missing view", &["twins"], |b| fs::remove_dir_all(b.view("twins")).unwrap()),
-    ("a policy that rejects", EVERY, |b| fs::write(b.root.join("etc/containers/policy.json"), r#"{"default":[{"type":"reject"}]}"#).unwrap()),
+    ("a policy that rejects", &[], |b| fs::write(b.root.join("etc/containers/policy.json"), r#"{"default":[{"type":"reject"}]}"#).unwrap()),
+    ("a policy that rejects, and none for the import", EVERY, |b| {
+        fs::write(b.root.join("etc/containers/policy.json"), r#"{"default":[{"type":"reject"}]}"#).unwrap();
+        fs::remove_file(b.root.join("usr/share/bootc-embed/import-policy.json")).unwrap();
+    }),
 ];
 
 /// What `validate` says of every reference: whether it is proven.

@@ -3,12 +3,16 @@
 use super::{instance, platforms, repository, repository_of, resolve_all};
 use crate::support::fixture::{Entry, Format, Spelling};
 use crate::support::memory::MemoryRegistry;
-use bootc_embed::emit::{Content, Emitted, Kind, Templates, emit};
+use bootc_embed::emit::{Content, Emitted, Kind, Known, Templates, emit};
 use bootc_embed::model::{Origin, Plan, Release};
+use bootc_embed::registry::registries_conf::RegistriesConf;
+use bootc_embed::registry::registries_d::RegistriesD;
 use bootc_embed::resolve::resolve;
+use bootc_embed::trust::Policy;
 use cap_std_ext::cap_std::ambient_authority;
 use cap_std_ext::cap_std::fs::Dir;
 use std::fs;
+use std::path::Path;
 
 const STORE: &str = "/usr/lib/bootc-embed";
 
@@ -28,7 +32,7 @@ fn assert_text(emitted: &Emitted, name: &str) {
 }
 
 fn emit_with(kind: Kind, plan: &Plan) -> Emitted {
-    emit(kind, plan, STORE, &Templates::new(None).unwrap()).unwrap()
+    emit(kind, plan, STORE, &Templates::new(None).unwrap(), &Known::default()).unwrap()
 }
 
 /// Two indexes over one instance, and a third image that differs only by layers of its manifest.
@@ -107,7 +111,8 @@ fn templates_can_be_overridden_and_say_what_is_wrong() {
     let render = |template: &str| {
         fs::write(folder.path().join("crio-pins.conf.j2"), template).unwrap();
         let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
-        Templates::new(Some(&dir)).and_then(|templates| emit(Kind::CrioPins, &plan, STORE, &templates))
+        Templates::new(Some(&dir))
+            .and_then(|templates| emit(Kind::CrioPins, &plan, STORE, &templates, &Known::default()))
     };
     let own = render("{{ images | length }} images in {{ store }}\n").unwrap();
     assert_eq!(text(&own), "2 images in /usr/lib/bootc-embed\n");
@@ -125,6 +130,70 @@ fn templates_can_be_overridden_and_say_what_is_wrong() {
 fn a_store_path_that_would_break_scripts_is_refused() {
     let templates = Templates::new(None).unwrap();
     for store in ["/usr/lib/a b", "/usr/lib/$(reboot)", "/usr/../etc", "/usr/lib/%n"] {
-        assert!(emit(Kind::ImportUnit, &colliding(), store, &templates).is_err(), "{store}");
+        assert!(emit(Kind::ImportUnit, &colliding(), store, &templates, &Known::default()).is_err(), "{store}");
     }
+}
+
+/// The policy of the import asks of each folder what the device's policy has a sigstore key for; registries.d is
+/// written for repositories and mirrors at which runtimes would not look, and no name is defined twice.
+#[test]
+fn policies_ask_of_folders_what_they_ask_of_names() {
+    let (one, first) = repository("team/one", &["linux/amd64"], Format::Oci, Spelling::COMPACT);
+    let (two, _) = repository("team/two", &["linux/amd64"], Format::Oci, Spelling::COMPACT);
+    let (three, third) = repository("other/three", &["linux/amd64"], Format::Oci, Spelling::COMPACT);
+    let references =
+        [one.pinned("r.example", &first), two.tagged("r.example", "v1"), three.pinned("r.example", &third)];
+    let registry = MemoryRegistry::new(vec![one, two, three]);
+    let plan = resolve_all(&references, &platforms(&["linux/amd64"]), &registry).unwrap().plan;
+    let policy = |default: &str| {
+        let text = format!(
+            r#"{{"default":[{{"type":"{default}"}}],"transports":{{"docker":{{
+                "r.example/team":[{{"type":"sigstoreSigned","keyPath":"/k"}}],
+                "r.example/team/two":[{{"type":"sigstoreSigned","keyData":"aGk="}},
+                    {{"type":"signedBy","keyType":"GPGKeys","keyPath":"/g"}}]}}}}}}"#
+        );
+        Policy::parse(text.as_bytes()).unwrap()
+    };
+    let conf = "[[registry]]\nlocation = \"r.example\"\n[[registry.mirror]]\nlocation = \"m.example/r\"\n";
+    let conf = RegistriesConf::parse([(Path::new("registries.conf"), conf)]).unwrap();
+    let settings = "docker:\n  r.example/team/one:\n    lookaside: file:///x\n  m.example/r/team/two:\n    use-sigstore-attachments: true\n";
+    let settings = RegistriesD::parse([(Path::new("/etc/containers/registries.d/site.yaml"), settings)]).unwrap();
+    let emitted = |policy: Option<&Policy>| {
+        let known = Known { policy, registries_d: &settings, registries_conf: &conf, tags: &[] };
+        emit(Kind::Policy, &plan, STORE, &Templates::new(None).unwrap(), &known).unwrap()
+    };
+    let reject = policy("reject");
+    let strict = emitted(Some(&reject));
+    let json: serde_json::Value = serde_json::from_str(text(&strict)).unwrap();
+    assert_eq!(json["default"], serde_json::json!([{ "type": "reject" }]));
+    let rule = |at: usize| &json["transports"]["dir"][format!("{STORE}/{}", plan.images[at].reference.key())];
+    assert_eq!(json["transports"]["dir"].as_object().unwrap().len(), 3);
+    let identity = |kind: &str, field: &str, value: &str| serde_json::json!({ "type": kind, field: value });
+    assert_eq!(
+        *rule(0),
+        serde_json::json!([{ "type": "sigstoreSigned", "keyPath": "/k",
+            "signedIdentity": identity("exactRepository", "dockerRepository", "r.example/team/one") }])
+    );
+    assert_eq!(
+        *rule(1),
+        serde_json::json!([{ "type": "sigstoreSigned", "keyData": "aGk=",
+            "signedIdentity": identity("exactReference", "dockerReference", "r.example/team/two:v1") }])
+    );
+    assert_eq!(*rule(2), serde_json::json!([{ "type": "insecureAcceptAnything" }]));
+    // What is not verified at boot is said, and so is a name that another file defines.
+    let warned = |part: &str| strict.warnings.iter().filter(|warning| warning.contains(part)).count();
+    assert_eq!(strict.warnings.len(), 3, "{:#?}", strict.warnings);
+    assert_eq!((warned("`docker:r.example/team/two`"), warned("`default`")), (1, 1), "{:#?}", strict.warnings);
+    assert_eq!(warned("`r.example/team/one` is defined in /etc/containers/registries.d/site.yaml"), 1);
+    let Content::File(drop_in, _) = &strict.outputs[1].content else { panic!("a file") };
+    let names: Vec<&str> = drop_in.lines().filter(|line| line.starts_with("  \"")).collect();
+    assert_eq!(names, ["  \"m.example/r/team/one\":", "  \"r.example/team/two\":"], "{drop_in}");
+    RegistriesD::parse([(Path::new("x.yaml"), drop_in.as_str())]).unwrap();
+
+    // A device that accepts what it has no key for, or of which nothing is known, needs no warning.
+    let accept = policy("insecureAcceptAnything");
+    assert_eq!(emitted(Some(&accept)).warnings.len(), 2);
+    let unknown = emitted(None);
+    assert_eq!((unknown.outputs.len(), unknown.warnings.len()), (1, 0));
+    assert_eq!(text(&unknown).matches("insecureAcceptAnything").count(), 3);
 }

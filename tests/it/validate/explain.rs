@@ -82,7 +82,7 @@ fn every_reason_to_pull_is_named() {
         ("manifest", "has other bytes", |g, r| std::fs::write(r.pool(&g.member("pod").top), "{}").unwrap(), own),
         ("platform", "is missing", |g, r| r.remove(&r.pool(&g.member("pod").native.manifest)), own),
         ("blobs", "is missing", |g, r| r.remove(&r.pool(g.member("pod").own_layer())), own),
-        ("import", "rejected", |_, r| r.write("etc/containers/policy.json", r#"{"default":[{"type":"reject"}]}"#), own),
+        ("import", "rejected", |_, r| r.write("usr/share/bootc-embed/import-policy.json", r#"{"default":[{"type":"reject"}]}"#), own),
     ];
     for (step, words, mutate, reference) in cases {
         let root = good.copy();

@@ -3,11 +3,13 @@
 mod explain;
 mod mutations;
 mod reports;
+mod signatures;
 mod targets;
 
 use crate::support::command::{Finished, run};
 use crate::support::fixture::{Blob, Compression, Format, Image, Index, Instance, Layer, Repository, Spelling};
 use crate::support::registry::FaultyRegistry;
+use crate::support::signing::{Key, Kind, Signature, attach};
 use crate::support::tool::bootc_embed;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -64,6 +66,8 @@ struct Good {
     registry: FaultyRegistry,
     folder: TempDir,
     members: Vec<(&'static str, Member)>,
+    /// Of the native instance of the first member.
+    signature: Signature,
 }
 
 impl Good {
@@ -76,9 +80,14 @@ impl Good {
             ("sidecar", Member::index("sidecar", Format::Docker, Spelling::COMPACT)),
             ("agent", Member::single("agent")),
         ];
+        let mut members = members;
+        let signed = &mut members[0].1;
+        let signature = Signature::new(&Key::new(Kind::P256), "site.example/controller:v1", &signed.native.manifest);
+        signed.repository =
+            attach(signed.repository.clone(), &signed.native.manifest, std::slice::from_ref(&signature));
         let repositories: Vec<Repository> = members.iter().map(|(_, member)| member.repository.clone()).collect();
         let registry = FaultyRegistry::start(&repositories);
-        let good = Self { registry, folder: tempfile::tempdir().expect("a folder can be made"), members };
+        let good = Self { registry, folder: tempfile::tempdir().expect("a folder can be made"), members, signature };
         good.system();
         good.embed(&[]);
         good

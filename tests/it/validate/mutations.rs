@@ -1,20 +1,25 @@
 //! A good root, broken in one way at a time: each must yield exactly the finding that is named for it.
 
 use super::{Good, PLATFORM, Root, found, report};
+use crate::support::fixture::digest;
 use bootc_embed::validate::CHECKS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A way to break a root, the check that must see it, and more words for `validate`.
 type Mutation = (&'static str, &'static str, fn(&Good, &Root), &'static [&'static str]);
 
 const NONE: &[&str] = &[];
+/// The policy of the import names the folder, so it does not fit one that was moved.
+const MOVED: &[&str] = &["--skip", "import-policy"];
 const UNIT: &str = "usr/lib/systemd/system/bootc-embed-import.service";
 const SCRIPT: &str = "usr/libexec/bootc-embed/import";
 const WANTS: &str = "usr/lib/systemd/system/multi-user.target.wants/bootc-embed-import.service";
 const POLICY: &str = "etc/containers/policy.json";
+const OWN_POLICY: &str = "usr/share/bootc-embed/import-policy.json";
+const REGISTRIES_D: &str = "etc/containers/registries.d";
 const APP: &str = "usr/lib/microshift/manifests.d/site/app.yaml";
 const PINS: &str = "etc/crio/crio.conf.d/50-bootc-embed.conf";
 const LOCK: &str = "usr/lib/bootc-embed/embed.lock.json";
@@ -55,6 +60,12 @@ fn pod(image: &str, more: &str) -> String {
 /// A digest of nothing that is embedded.
 fn absent(good: &Good) -> String {
     format!("{}/site/absent@sha256:{}", good.registry.address(), "ab".repeat(32))
+}
+
+/// The file of the signature that the set has.
+fn signature(good: &Good, root: &Root) -> PathBuf {
+    let name = format!("{}.signature-1", good.member("controller").native.manifest.hex());
+    root.view(&good.reference("controller"), &name)
 }
 
 /// The way that removes an image from a store without a trace: as if it had never been asked for.
@@ -256,7 +267,7 @@ const MUTATIONS: &[Mutation] = &[
         fs::create_dir_all(r.at("var/lib")).unwrap();
         fs::rename(r.store(""), r.at("var/lib/bootc-embed")).unwrap();
         std::os::unix::fs::symlink("../../var/lib/bootc-embed", r.at("usr/lib/bootc-embed")).unwrap();
-    }, NONE),
+    }, MOVED),
     ("one name with two contents", "lists-agree", |g, r| {
         let key = |name: &str| r.view(&g.reference(name), "").file_name().unwrap().to_string_lossy().into_owned();
         let folder = r.at("usr/lib/containers-image-cache");
@@ -314,20 +325,58 @@ const MUTATIONS: &[Mutation] = &[
         fs::create_dir_all(r.at("run")).unwrap();
         fs::rename(r.store(""), r.at("run/store")).unwrap();
         std::os::unix::fs::symlink("/run/store", r.at("usr/lib/bootc-embed")).unwrap();
-    }, NONE),
+    }, MOVED),
     ("a quadlet that does not wait", "import-order", |_, r| {
         fs::rename(r.at("etc/containers/systemd/agent.container"), r.at("etc/containers/systemd/other.container")).unwrap();
     }, NONE),
     ("no skopeo", "import-tools", |_, r| r.remove(&r.at("usr/bin/skopeo")), NONE),
-    ("a policy that rejects", "import-policy", |_, r| r.write(POLICY, r#"{"default":[{"type":"reject"}]}"#), NONE),
+    ("a policy that rejects", "import-policy", |_, r| {
+        r.remove(&r.at(OWN_POLICY));
+        r.write(POLICY, r#"{"default":[{"type":"insecureAcceptAnything"}],"transports":{"dir":{"":[{"type":"reject"}]}}}"#);
+    }, NONE),
     ("a policy that rejects folders", "import-policy", |_, r| {
+        r.remove(&r.at(OWN_POLICY));
         r.write(POLICY, r#"{"default":[{"type":"insecureAcceptAnything"}],"transports":{"dir":{"/usr/lib":[{"type":"reject"}]}}}"#);
     }, NONE),
     ("a policy that wants signatures", "import-policy", |_, r| {
+        r.remove(&r.at(OWN_POLICY));
+        r.write(POLICY, r#"{"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/key"}],"transports":{"docker":{"":[{"type":"insecureAcceptAnything"}]}}}"#);
+    }, NONE),
+    ("a policy that is none", "import-policy", |_, r| {
+        r.remove(&r.at(OWN_POLICY));
+        r.write(POLICY, "{}");
+    }, NONE),
+    ("no policy", "import-policy", |_, r| {
+        r.remove(&r.at(OWN_POLICY));
+        r.remove(&r.at(POLICY));
+    }, NONE),
+    ("a policy of the import that knows no folder", "import-policy", |_, r| r.write(OWN_POLICY, r#"{"default":[{"type":"reject"}]}"#), NONE),
+    ("a policy of the device that is none, beside that of the import", "import-policy", |_, r| r.write(POLICY, r#"{"default":[{"type":"reject"}],"more":1}"#), NONE),
+    ("a policy of root that is none", "import-policy", |_, r| r.write("root/.config/containers/policy.json", "{"), NONE),
+    ("a policy of the import that is none", "import-policy", |_, r| r.write(OWN_POLICY, "{"), NONE),
+    ("an import that wants another key", "import-policy", |_, r| {
+        r.write("etc/pki/other.pub", "no key");
+        r.write(OWN_POLICY, r#"{"default":[{"type":"sigstoreSigned","keyPath":"/etc/pki/other.pub","signedIdentity":{"type":"exactRepository","dockerRepository":"a.io/x"}}]}"#);
+    }, NONE),
+    ("an import that verifies less than the device", "import-policy", |_, r| {
+        r.write(POLICY, r#"{"default":[{"type":"sigstoreSigned","keyPath":"/key"}]}"#);
+    }, &["--skip", "signatures", "--skip", "registries-d"]),
+    ("a policy that the images do not fulfil", "signatures", |_, r| {
         r.write(POLICY, r#"{"default":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/key"}]}"#);
     }, NONE),
-    ("a policy that is none", "import-policy", |_, r| r.write(POLICY, "{}"), NONE),
-    ("no policy", "import-policy", |_, r| r.remove(&r.at(POLICY)), NONE),
+    ("a namespace that is defined twice", "registries-d", |_, r| {
+        for name in ["1.yaml", "2.yaml"] {
+            r.write(&format!("{REGISTRIES_D}/{name}"), "docker:\n  quay.io:\n    lookaside: https://quay.example\n");
+        }
+    }, NONE),
+    ("signatures that nobody looks for", "registries-d", |g, r| {
+        r.write(POLICY, r#"{"default":[{"type":"sigstoreSigned","keyPath":"/key"}]}"#);
+        r.write(&format!("{REGISTRIES_D}/x.yaml"), &format!("docker:\n  {}:\n    use-sigstore-attachments: true\n", g.registry.address()));
+        r.write("etc/containers/registries.conf", &format!("[[registry]]\nlocation = \"{}\"\n[[registry.mirror]]\nlocation = \"m.example\"\n", g.registry.address()));
+    }, &["--skip", "signatures", "--skip", "import-policy"]),
+    ("a signature that is gone", "views", |g, r| r.remove(&signature(g, r)), NONE),
+    ("a signature with a bit that fell over", "blobs-intact", |g, r| flip(&fs::canonicalize(signature(g, r)).unwrap()), NONE),
+    ("a payload that is gone", "blobs-present", |g, r| r.remove(&r.store("blobs/sha256").join(&digest(&g.signature.payload)["sha256:".len()..])), NONE),
     ("a broken registries.conf", "registries-conf", |_, r| r.write("etc/containers/registries.conf.d/1.conf", "[[registry]]\nlocation = 3\n"), NONE),
     ("no pins", "pinned-images", |_, r| r.remove(&r.at(PINS)), NONE),
     ("pins that a later file replaces", "pinned-images", |_, r| r.write("etc/crio/crio.conf.d/99-site.conf", "[crio.image]\npinned_images = [\"quay.io/x\"]\n"), NONE),

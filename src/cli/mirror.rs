@@ -1,0 +1,60 @@
+//! What mirrors have of the signatures of a set; for `emit mirror-signatures`.
+
+use super::args::RegistryArgs;
+use super::printer::Printer;
+use crate::emit::mirror::{Found, Mirror, Tag, tags};
+use crate::model::{Digest, Failure, Plan};
+use crate::registry::Registry;
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+/// Which mirrors.
+#[derive(Debug, clap::Args)]
+pub struct MirrorArgs {
+    /// For `mirror-signatures`: where images of a registry, or below the beginning of a path, are mirrored;
+    /// may be given several times. Without SOURCE, all images, by their paths.
+    #[arg(long, value_name = "[SOURCE=]MIRROR")]
+    mirror: Vec<Mirror>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// The signature tags of a plan, and what mirrors have in their place.
+pub async fn look(wanted: bool, args: &MirrorArgs, plan: &Plan, printer: &Printer) -> Result<Vec<(Tag, Found)>> {
+    if !wanted {
+        return Ok(Vec::new());
+    }
+    if args.mirror.is_empty() {
+        return Err(Failure::usage("`mirror-signatures` needs to know the mirror")
+            .hint("name it with `--mirror mirror.example.com:5000` or `--mirror quay.io=mirror.example.com:5000/quay`")
+            .into());
+    }
+    if plan.signed_images().is_none() {
+        return Err(Failure::usage("nobody looked for signatures when this lock was made")
+            .hint("make it anew with `--signatures auto`: `bootc-embed plan INPUT… -o LOCK`")
+            .into());
+    }
+    let tags = tags(plan, &args.mirror);
+    if tags.is_empty() {
+        printer.warn("the set has no signature tags that these mirrors should have");
+        return Ok(Vec::new());
+    }
+    let lane = args.registry.connect(printer).await?;
+    let lane = lane.as_ref();
+    let asked = stream::iter(tags).map(|tag| async move {
+        let found = found(&tag, lane).await;
+        let found = found.with_context(|| format!("asking the mirror for `{}:{}`", tag.to, tag.name))?;
+        Ok::<_, anyhow::Error>((tag, found))
+    });
+    let found = asked.buffered(args.registry.jobs()).try_collect();
+    args.registry.deadline().keep(found).await
+}
+
+async fn found(tag: &Tag, registry: &dyn Registry) -> Result<Found> {
+    let answer = registry.tag_beside(&tag.to.at(&tag.signs), &tag.name).await?;
+    Ok(match answer.map(|answer| Digest::of(&answer.bytes)) {
+        None => Found::Missing,
+        Some(digest) if digest == tag.digest => Found::Same,
+        Some(digest) => Found::Other(digest),
+    })
+}

@@ -1,0 +1,153 @@
+//! Signature tags that a mirror lacks, and the commands that bring them there.
+
+use crate::model::{Digest, Plan, Reference, Repository};
+use std::fmt::Write as _;
+
+/// Where a mirror has the repositories of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Which repositories: a registry, or the beginning of a path; `None` for all of them, by their path.
+    source: Option<String>,
+    location: String,
+}
+
+impl std::str::FromStr for Mirror {
+    type Err = String;
+
+    /// `MIRROR`, or `SOURCE=MIRROR`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (source, location) = text.split_once('=').map_or((None, text), |(source, to)| (Some(source), to));
+        let usable = |name: &str| format!("{name}/x:v1").parse::<Reference>().is_ok();
+        let parts = source.into_iter().chain([location]);
+        if let Some(wrong) = parts.into_iter().find(|part| !usable(part.trim_end_matches('/'))) {
+            return Err(format!(
+                "`{wrong}` is no registry, nor the beginning of a repository: write MIRROR or SOURCE=MIRROR"
+            ));
+        }
+        let cut = |text: &str| text.trim_end_matches('/').to_owned();
+        Ok(Self { source: source.map(cut), location: cut(location) })
+    }
+}
+
+impl Mirror {
+    /// The repository that stands for another one there; `None` where it is not for it.
+    pub fn of(&self, repository: &Repository) -> Option<Repository> {
+        let name = repository.to_string();
+        let rest = match &self.source {
+            None => format!("/{}", repository.path()),
+            Some(source) => {
+                name.strip_prefix(source.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?.to_owned()
+            }
+        };
+        let moved: Reference = format!("{}{rest}:v1", self.location).parse().ok()?;
+        Some(moved.repository().clone())
+    }
+}
+
+/// A signature tag that should be on a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The manifest that is signed.
+    pub signs: Digest,
+    /// Where the tag was found.
+    pub from: Repository,
+    /// Where it should be.
+    pub to: Repository,
+    /// The tag.
+    pub name: String,
+    /// What it points to.
+    pub digest: Digest,
+}
+
+/// What a mirror has at a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The same.
+    Same,
+    /// Nothing.
+    Missing,
+    /// Something else.
+    Other(Digest),
+}
+
+/// The signature tags of a plan that should be on mirrors, each once; of several mirrors the one with the
+/// longest source counts.
+pub fn tags(plan: &Plan, mirrors: &[Mirror]) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for image in &plan.images {
+        let from = image.reference.repository();
+        let fitting =
+            mirrors.iter().filter_map(|mirror| Some((mirror.source.as_ref().map_or(0, String::len), mirror.of(from)?)));
+        let Some((_, to)) = fitting.max_by_key(|(length, _)| *length) else { continue };
+        for signed in &image.signatures {
+            let Some(attached) = &signed.tag else { continue };
+            let tag = Tag {
+                signs: signed.digest.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                name: format!("sha256-{}.sig", signed.digest.hex()),
+                digest: attached.manifest.digest.clone(),
+            };
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+    }
+    tags
+}
+
+/// What to do, as a script.
+pub fn script(tags: &[(Tag, Found)]) -> String {
+    let missing = tags.iter().filter(|(_, found)| *found == Found::Missing).count();
+    let mut text = format!(
+        "# {missing} of {} signature tags are missing on the mirror. Written by bootc-embed {}.\n",
+        tags.len(),
+        env!("CARGO_PKG_VERSION")
+    );
+    if missing > 0 {
+        text += "# They are ordinary images, and must arrive byte for byte.\n";
+    }
+    for (tag, found) in tags {
+        // Writing to a String cannot fail.
+        let _ = match found {
+            Found::Same => Ok(()),
+            Found::Missing => writeln!(
+                text,
+                "skopeo copy --preserve-digests docker://{}:{} docker://{}:{}",
+                tag.from, tag.name, tag.to, tag.name
+            ),
+            Found::Other(digest) => writeln!(
+                text,
+                "# {}:{} is another one there ({digest}, not {}): look at it before it is replaced",
+                tag.to, tag.name, tag.digest
+            ),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors_stand_for_repositories() {
+        let of = |mirror: &str, name: &str| {
+            let name: Reference = name.parse().unwrap();
+            mirror.parse::<Mirror>().unwrap().of(name.repository()).map(|to| to.to_string())
+        };
+        for (mirror, name, to) in [
+            ("m.example:5000", "quay.io/team/app:v1", Some("m.example:5000/team/app")),
+            ("m.example/quay/", "quay.io/team/app:v1", Some("m.example/quay/team/app")),
+            ("quay.io=m.example/q", "quay.io/team/app:v1", Some("m.example/q/team/app")),
+            ("quay.io/team/app=m.example/x", "quay.io/team/app:v1", Some("m.example/x")),
+            ("quay.io/te=m.example/x", "quay.io/team/app:v1", None),
+            ("other.io=m.example/x", "quay.io/team/app:v1", None),
+        ] {
+            assert_eq!(of(mirror, name).as_deref(), to, "{mirror} {name}");
+        }
+        for wrong in ["", "=", "m.example=", "UPPER/x=m.example", "m.example/A", "short"] {
+            assert!(wrong.parse::<Mirror>().is_err(), "{wrong}");
+        }
+    }
+}
