@@ -66,8 +66,7 @@ pub async fn collect(
 }
 
 /// Reads again, by digest, what `lock` says signs its manifests; what lookaside stores had, from `present`
-/// where that has it. Fails where that cannot be had any
-/// more or does not say what the lock says.
+/// where that has it. Fails where that cannot be had any more or does not say what the lock says.
 pub async fn recall(
     lock: &Plan,
     content: &mut Content,
