@@ -196,6 +196,9 @@ fn emit_prints_one_file_or_writes_a_tree() {
     let script = fs::read_to_string(rig.folder.path().join("tree/usr/libexec/bootc-embed/import")).unwrap();
     assert!(script.contains("store=${BOOTC_EMBED_STORE:-/usr/lib/containers/storage}"), "{script}");
     assert!(rig.folder.path().join("tree/etc/crio/crio.conf.d/50-bootc-embed.conf").is_file());
+    // A policy has a place in a root, whether its drop-in is needed or not.
+    emit(&["policy", "--store", "store", "--root", ".", "-o", "policies"]);
+    assert!(rig.folder.path().join("policies/usr/share/bootc-embed/import-policy.json").is_file());
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn forms(rig: &mut Rig, other: &Key) {
         ("with headers", &set, pem.replacen('\n', "\nComment: x\n\n", 1)),
         ("nothing", &set, " ".to_owned()),
         ("no PEM", &set, "key".to_owned()),
+        ("with a compressed point", &set, key.compressed()),
         ("as RSA once was", &set_of_rsa, traditional),
     ] {
         let requirement = signed_by(&json!({ "keyData": encode(text) }));

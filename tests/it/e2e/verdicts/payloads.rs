@@ -52,6 +52,7 @@ fn texts(rig: &mut Rig, key: &Key) {
     let plain = critical("");
     let optional = |value: &str| format!("{{{plain},\"optional\":{value}}}");
     let changed = |from: &str, to: &str| format!("{{{},\"optional\":null}}", plain.replace(from, to));
+    let nested = |depth: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let mut texts: Vec<String> = [
         "null",
         "{}",
@@ -78,6 +79,12 @@ fn texts(rig: &mut Rig, key: &Key) {
         "true",
         r#"{"x":"\ud800"}"#,
         r#"{"x":01}"#,
+        r#"{"x":1e308}"#,
+        r#"{"x":[1e999]}"#,
+        r#"{"x":"1e999","1e999":1}"#,
+        r#"{"x":1e-999}"#,
+        &nested(9000),
+        &nested(12_000),
     ]
     .iter()
     .map(|value| optional(value))

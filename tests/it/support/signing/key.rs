@@ -62,6 +62,13 @@ impl Key {
         run(openssl.args(["rsa", "-RSAPublicKey_out", "-in"]).arg(self.private())).success().text()
     }
 
+    /// The public key of ECDSA with its point compressed.
+    pub fn compressed(&self) -> String {
+        let mut openssl = program("openssl", self.directory.path());
+        openssl.args(["ec", "-pubout", "-conv_form", "compressed", "-in"]).arg(self.private());
+        run(&mut openssl).success().text()
+    }
+
     /// Signs bytes; all but Ed25519 sign their SHA-256, whatever the curve.
     ///
     /// # Panics
