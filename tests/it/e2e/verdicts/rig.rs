@@ -5,12 +5,12 @@ use super::compare::{Case, Comparison, Outcome};
 use crate::support::busybox;
 use crate::support::docker_registry::DockerRegistry;
 use crate::support::fixture::{Blob, Compression, Format, Image, Index, Instance, Layer, Repository};
-use crate::support::signing::{Signature, attach, lookaside};
+use crate::support::signing::{Signature, attach, lookaside, write_view};
 use bootc_embed::model::RawManifest;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A registry that is reached through a mirror only.
@@ -200,18 +200,5 @@ impl Rig {
 
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
-    }
-}
-
-fn write_view(dir: &Path, image: &Instance, signatures: &[Vec<u8>]) {
-    fs::create_dir(dir).expect("make a folder for an image");
-    let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).expect("write an image");
-    write("version", b"Directory Transport Version: 1.1\n");
-    write("manifest.json", &image.manifest.bytes);
-    for blob in image.layers.iter().chain([&image.config]) {
-        write(blob.hex(), &blob.bytes);
-    }
-    for (at, signature) in signatures.iter().enumerate() {
-        write(&format!("signature-{}", at + 1), signature);
     }
 }

@@ -48,6 +48,9 @@ pub use gpg::{Keyring, lookaside};
 pub use key::{Key, Kind};
 pub use rekor::Log;
 
+use super::fixture::Instance;
+use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970.
@@ -56,4 +59,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// If the clock is wrong.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_secs()
+}
+
+/// Writes an image beside its signatures into a new folder, as `dir:` has it.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_view(dir: &Path, image: &Instance, signatures: &[Vec<u8>]) {
+    fs::create_dir(dir).expect("make a folder for an image");
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).expect("write an image");
+    write("version", b"Directory Transport Version: 1.1\n");
+    write("manifest.json", &image.manifest.bytes);
+    for blob in image.layers.iter().chain([&image.config]) {
+        write(blob.hex(), &blob.bytes);
+    }
+    for (at, signature) in signatures.iter().enumerate() {
+        write(&format!("signature-{}", at + 1), signature);
+    }
 }

@@ -21,16 +21,7 @@ fn image() -> Instance {
 /// The image in a folder, beside its signatures.
 fn view(home: &Path, name: &str, image: &Instance, signatures: &[Vec<u8>]) -> String {
     let dir = home.join(name);
-    fs::create_dir(&dir).expect("make a folder for an image");
-    let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).expect("write an image");
-    write("version", b"Directory Transport Version: 1.1\n");
-    write("manifest.json", &image.manifest.bytes);
-    for blob in image.layers.iter().chain([&image.config]) {
-        write(blob.hex(), &blob.bytes);
-    }
-    for (at, signature) in signatures.iter().enumerate() {
-        write(&format!("signature-{}", at + 1), signature);
-    }
+    write_view(&dir, image, signatures);
     format!("dir:{}", dir.display())
 }
 
