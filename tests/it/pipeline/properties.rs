@@ -1,12 +1,13 @@
 //! What must hold for any index, however it is written, and any choice of platforms.
 
-use super::{fill, platforms, repository, resolve_all};
-use crate::support::fixture::{Blob, Format, Repository, Spelling};
+use super::{fill, instance, platforms, repository, resolve_all};
+use crate::support::fixture::{Blob, Entry, Format, Index, Instance, Repository, Spelling};
 use crate::support::memory::MemoryRegistry;
 use crate::support::tree::Tree;
-use bootc_embed::model::Platforms;
+use bootc_embed::model::{Platforms, RawManifest};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use serde_json::json;
 use std::fs;
 
 const ALL: [&str; 6] =
@@ -38,6 +39,33 @@ prop_compose! {
         let (repository, index) = repository("app", &has, format, spelling);
         (repository, index, has)
     }
+}
+
+prop_compose! {
+    /// An index in one of the spellings that registries have, or in any other, with fields that nobody knows;
+    /// and which of its entries are kept.
+    fn cuts()(
+        spelling in prop_oneof![
+            select(vec![Spelling::COMPACT, Spelling::DOCKER, Spelling::TABS, Spelling::ODD]),
+            spellings(),
+        ],
+        docker in any::<bool>(),
+        has in subsequence(ALL.to_vec(), 1..=ALL.len()),
+        kept in proptest::collection::vec(any::<bool>(), ALL.len()),
+        again in proptest::collection::vec(any::<bool>(), ALL.len()),
+        text in "[\\PC\"\\\\]{0,12}",
+    ) -> (Index, Vec<Instance>, Vec<bool>, Vec<bool>) {
+        let format = if docker { Format::Docker } else { Format::Oci };
+        let instances: Vec<Instance> = has.iter().map(|platform| instance("app", platform, format)).collect();
+        let index = Index::new(format).annotation("note", &text).field("zz", json!([{ "digest": text }]));
+        (index.spelling(spelling), instances, kept, again)
+    }
+}
+
+/// An index with these entries, each with a field that nobody knows.
+fn with_entries(index: &Index, instances: &[Instance]) -> Blob {
+    let entry = |instance| Entry::new(instance).field("unknown", json!({ "]": 1.5 }));
+    instances.iter().map(entry).fold(index.clone(), Index::entry).build()
 }
 
 proptest! {
@@ -78,5 +106,34 @@ proptest! {
         // Every layer of a chosen platform is there, and no other platform's.
         let count = |tree: &Tree| tree.paths().iter().filter(|path| path.starts_with("blobs/sha256")).count();
         prop_assert_eq!(count(&full) - count(&sparse), (has.len() - chosen.len()) * 4);
+    }
+
+    #[test]
+    fn a_cut_index_is_what_would_have_been_written_without_the_entries((index, instances, kept, again) in cuts()) {
+        let whole = with_entries(&index, &instances);
+        let whole = RawManifest::new(whole.bytes, Some(&whole.media_type)).expect("an index");
+        let retained = |index: &RawManifest, kept: &[bool]| {
+            index.retain(|digest| instances.iter().zip(kept).any(|(one, keep)| *keep && one.manifest.digest == digest))
+        };
+        let written = |kept: &[bool]| {
+            let left: Vec<Instance> =
+                instances.iter().zip(kept).filter(|(_, keep)| **keep).map(|(one, _)| one.clone()).collect();
+            (!left.is_empty()).then(|| with_entries(&index, &left))
+        };
+        prop_assert_eq!(&retained(&whole, &[true; ALL.len()]).expect("it is cut"), &whole);
+        let Some(expected) = written(&kept) else {
+            prop_assert!(retained(&whole, &kept).is_err());
+            return Ok(());
+        };
+        let cut = retained(&whole, &kept).expect("it is cut");
+        prop_assert_eq!(String::from_utf8_lossy(cut.bytes()), String::from_utf8_lossy(&expected.bytes));
+        prop_assert_eq!(&cut.descriptor().media_type, &expected.media_type);
+        prop_assert!(cut.parse().is_ok());
+        prop_assert_eq!(&retained(&cut, &kept).expect("it is cut"), &cut);
+        // In two steps, or in one.
+        let both: Vec<bool> = kept.iter().zip(&again).map(|(one, other)| *one && *other).collect();
+        if written(&both).is_some() {
+            prop_assert_eq!(retained(&cut, &again).expect("it is cut"), retained(&whole, &both).expect("it is cut"));
+        }
     }
 }
