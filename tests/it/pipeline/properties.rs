@@ -7,7 +7,7 @@ use crate::support::tree::Tree;
 use bootc_embed::model::{Platforms, RawManifest};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 const ALL: [&str; 6] =
@@ -135,5 +135,29 @@ proptest! {
         if written(&both).is_some() {
             prop_assert_eq!(retained(&cut, &again).expect("it is cut"), retained(&whole, &both).expect("it is cut"));
         }
+    }
+
+    #[test]
+    fn whatever_the_bytes_are_cutting_leaves_the_rest(
+        (index, instances, kept, _) in cuts(),
+        changes in proptest::collection::vec((any::<usize>(), select(b"{}[],:\" \\u0\xffDd".to_vec()), 0..3u8), 0..4),
+    ) {
+        let mut bytes = with_entries(&index, &instances).bytes;
+        for (at, byte, change) in changes {
+            let at = at % bytes.len();
+            match change {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let Ok(whole) = RawManifest::new(bytes, None) else { return Ok(()) };
+        let keep = |digest: &str| kept[digest.len() % 2] || digest.ends_with(['0', '2', '4', '6', '8']);
+        let Ok(cut) = whole.retain(keep) else { return Ok(()) };
+        let Ok(mut expected) = serde_json::from_slice::<Value>(whole.bytes()) else { return Ok(()) };
+        let entries = expected["manifests"].as_array_mut().expect("a list");
+        entries.retain(|entry| keep(entry["digest"].as_str().expect("a text")));
+        prop_assert_eq!(serde_json::from_slice::<Value>(cut.bytes()).expect("it can be read"), expected);
+        prop_assert_eq!(&cut.retain(keep).expect("it is cut"), &cut);
     }
 }
