@@ -189,7 +189,7 @@ _bootc__embed() {
             return 0
             ;;
         bootc__subcmd__embed__subcmd__emit)
-            opts="-o -q -h --lock --store --embedded-at --root --policy --mirror --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --output --template-dir --format --quiet --help containerfile import-unit crio-pins blueprint alias-map policy mirror-signatures kustomize"
+            opts="-o -q -h --lock --store --embedded-at --root --policy --mirror --transport --authfile --cert-dir --registries-conf --registries-conf-dir --registries-d --tls-verify --jobs --retries --timeout --output --template-dir --format --quiet --help containerfile import-unit crio-pins blueprint alias-map policy mirror-signatures mirror-manifests kustomize"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

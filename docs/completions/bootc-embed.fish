@@ -140,7 +140,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l store -
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l embedded-at -d 'Where the store will be in the image' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l root -d 'The root of the device, whose policy, registries.d and registries.conf `policy` asks for' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l policy -d 'Judge signatures by this policy: a policy.json, or YAML with ClusterImagePolicies and ImagePolicies; may be given several times. [default: /etc/containers/policy.json of the device]' -r -F
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l mirror -d 'For `mirror-signatures`: where images of a registry, or below the beginning of a path, are mirrored; may be given several times. Without SOURCE, all images, by their paths' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l mirror -d 'For `mirror-signatures` and `mirror-manifests`: where images of a registry, or below the beginning of a path, are mirrored; may be given several times. Without SOURCE, all images, by their paths' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
 proxy\t'Through skopeo, for hosts that need settings which only it honours'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand emit" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F

@@ -158,6 +158,11 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// Whether certificates are verified.
+    pub fn verifies_tls(&self) -> bool {
+        self.tls_verify
+    }
+
     /// How many requests at once.
     pub fn jobs(&self) -> usize {
         usize::from(self.jobs)

@@ -188,6 +188,7 @@ impl DeviceFiles {
     /// For what is emitted.
     pub fn known(&self) -> Known<'_> {
         let policy = self.policy.as_ref().map(|named| &named.policy);
-        Known { policy, registries_d: &self.registries_d, registries_conf: &self.registries_conf, tags: &[] }
+        let (registries_d, registries_conf) = (&self.registries_d, &self.registries_conf);
+        Known { policy, registries_d, registries_conf, ..Known::default() }
     }
 }

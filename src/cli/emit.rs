@@ -55,15 +55,19 @@ pub async fn run(args: &Args, printer: &Printer) -> Result<()> {
         DeviceFiles::default()
     };
     let tags = mirror::look(args.kinds.contains(&Kind::MirrorSignatures), &args.mirror, &plan, printer).await?;
-    let known = Known { tags: &tags, ..device.known() };
+    if args.kinds.contains(&Kind::MirrorManifests) {
+        args.mirror.require("mirror-manifests")?;
+    }
+    let (mirrors, insecure) = (args.mirror.mirrors(), args.mirror.is_insecure());
+    let known = Known { tags: &tags, mirrors, insecure, ..device.known() };
     let mut outputs: Vec<Output> = Vec::new();
     for kind in &args.kinds {
         let emitted = emit(*kind, &plan, &args.embedded_at, &templates, &known)?;
         warn(&emitted, printer);
         outputs.extend(emitted.outputs);
     }
-    // A policy may come with a drop-in: both have their places in a root.
-    let has_places = args.kinds.contains(&Kind::Policy);
+    // A policy may come with a drop-in, and some files of mirrors may have nothing to say: all have their places.
+    let has_places = args.kinds.iter().any(|kind| matches!(kind, Kind::Policy | Kind::MirrorManifests));
     match &args.output {
         None => printer.data(&printed(&outputs)),
         Some(path) => match outputs.as_slice() {

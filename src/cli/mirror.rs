@@ -1,4 +1,5 @@
-//! What mirrors have of the signatures of a set; for `emit mirror-signatures`.
+//! Which mirrors the user names, and what they have of the signatures of a set; for `emit mirror-signatures`
+//! and `emit mirror-manifests`.
 
 use super::args::RegistryArgs;
 use super::printer::Printer;
@@ -11,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 /// Which mirrors.
 #[derive(Debug, clap::Args)]
 pub struct MirrorArgs {
-    /// For `mirror-signatures`: where images of a registry, or below the beginning of a path, are mirrored;
+    /// For `mirror-signatures` and `mirror-manifests`: where images of a registry, or below the beginning of a path, are mirrored;
     /// may be given several times. Without SOURCE, all images, by their paths.
     #[arg(long, value_name = "[SOURCE=]MIRROR")]
     mirror: Vec<Mirror>,
@@ -19,16 +20,36 @@ pub struct MirrorArgs {
     registry: RegistryArgs,
 }
 
+impl MirrorArgs {
+    /// The mirrors.
+    pub fn mirrors(&self) -> &[Mirror] {
+        &self.mirror
+    }
+
+    /// Whether the user lets mirrors go unverified.
+    pub fn is_insecure(&self) -> bool {
+        !self.registry.verifies_tls()
+    }
+
+    /// Fails where what is emitted needs to know mirrors, and the user named none.
+    pub fn require(&self, what: &str) -> Result<()> {
+        if self.mirror.is_empty() {
+            return Err(Failure::usage(format!("`{what}` needs to know the mirror"))
+                .hint(
+                    "name it with `--mirror mirror.example.com:5000` or `--mirror quay.io=mirror.example.com:5000/quay`",
+                )
+                .into());
+        }
+        Ok(())
+    }
+}
+
 /// The signature tags of a plan, and what mirrors have in their place.
 pub async fn look(wanted: bool, args: &MirrorArgs, plan: &Plan, printer: &Printer) -> Result<Vec<(Tag, Found)>> {
     if !wanted {
         return Ok(Vec::new());
     }
-    if args.mirror.is_empty() {
-        return Err(Failure::usage("`mirror-signatures` needs to know the mirror")
-            .hint("name it with `--mirror mirror.example.com:5000` or `--mirror quay.io=mirror.example.com:5000/quay`")
-            .into());
-    }
+    args.require("mirror-signatures")?;
     if plan.signed_images().is_none() {
         return Err(Failure::usage("nobody looked for signatures when this lock was made")
             .hint("make it anew with `--signatures auto`: `bootc-embed plan INPUT… -o LOCK`")

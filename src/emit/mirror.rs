@@ -1,4 +1,4 @@
-//! Signature tags that a mirror lacks, and the commands that bring them there.
+//! Where mirrors have what; signature tags that a mirror lacks, and the commands that bring them there.
 
 use crate::model::{Digest, Plan, Reference, Repository};
 use std::fmt::Write as _;
@@ -42,6 +42,26 @@ impl Mirror {
         let moved: Reference = format!("{}{rest}:v1", self.location).parse().ok()?;
         Some(moved.repository().clone())
     }
+
+    /// What stands for what in the words of runtimes, for a repository that this mirror has as `to`: all that the
+    /// user has mapped where a source is named, else the repository alone.
+    pub(super) fn rule(&self, repository: &Repository, to: &Repository) -> (String, String) {
+        match &self.source {
+            Some(source) => (source.clone(), self.location.clone()),
+            None => (repository.to_string(), to.to_string()),
+        }
+    }
+}
+
+/// The repository that stands for another one on mirrors: of several, the one with the longest source counts.
+pub fn destination(mirrors: &[Mirror], repository: &Repository) -> Option<Repository> {
+    chosen(mirrors, repository).map(|(_, to)| to)
+}
+
+/// The mirror that counts for a repository, and its repository there.
+pub(super) fn chosen<'a>(mirrors: &'a [Mirror], repository: &Repository) -> Option<(&'a Mirror, Repository)> {
+    let fitting = mirrors.iter().filter_map(|mirror| Some((mirror, mirror.of(repository)?)));
+    fitting.max_by_key(|(mirror, _)| mirror.source.as_ref().map_or(0, String::len))
 }
 
 /// A signature tag that should be on a mirror.
@@ -70,15 +90,12 @@ pub enum Found {
     Other(Digest),
 }
 
-/// The signature tags of a plan that should be on mirrors, each once; of several mirrors the one with the
-/// longest source counts.
+/// The signature tags of a plan that should be on mirrors, each once.
 pub fn tags(plan: &Plan, mirrors: &[Mirror]) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for image in &plan.images {
         let from = image.reference.repository();
-        let fitting =
-            mirrors.iter().filter_map(|mirror| Some((mirror.source.as_ref().map_or(0, String::len), mirror.of(from)?)));
-        let Some((_, to)) = fitting.max_by_key(|(length, _)| *length) else { continue };
+        let Some(to) = destination(mirrors, from) else { continue };
         for signed in &image.signatures {
             let Some(attached) = &signed.tag else { continue };
             let tag = Tag {
@@ -145,6 +162,23 @@ mod tests {
             ("other.io=m.example/x", "quay.io/team/app:v1", None),
         ] {
             assert_eq!(of(mirror, name).as_deref(), to, "{mirror} {name}");
+        }
+        let mirrors = ["m.example", "quay.io/team=t.example", "quay.io=q.example"];
+        let mirrors: Vec<Mirror> = mirrors.iter().map(|mirror| mirror.parse().unwrap()).collect();
+        for (name, to) in [
+            ("quay.io/team/app:v1", "t.example/app"),
+            ("quay.io/teams/app:v1", "q.example/teams/app"),
+            ("docker.io/app:v1", "m.example/library/app"),
+            // Where the longest source gives no name, the next one counts.
+            ("quay.io/team:v1", "q.example/team"),
+        ] {
+            let name: Reference = name.parse().unwrap();
+            assert_eq!(
+                destination(&mirrors, name.repository()).map(|to| to.to_string()).as_deref(),
+                Some(to),
+                "{name}"
+            );
+            assert_eq!(destination(&mirrors[1..1], name.repository()), None);
         }
         for wrong in ["", "=", "m.example=", "UPPER/x=m.example", "m.example/A", "short"] {
             assert!(wrong.parse::<Mirror>().is_err(), "{wrong}");

@@ -4,6 +4,7 @@
 
 mod kustomize;
 pub mod mirror;
+mod mirror_manifests;
 mod policy;
 mod templates;
 
@@ -44,6 +45,9 @@ pub enum Kind {
     Policy,
     /// The signature tags that a mirror (`--mirror`) lacks, and the commands that bring them there.
     MirrorSignatures,
+    /// What makes clusters and devices use a mirror (`--mirror`) that was filled: mirror sets, drop-ins of
+    /// registries.conf.d and registries.d, imports into image streams.
+    MirrorManifests,
     /// A kustomize component that pins images to native digests.
     Kustomize,
 }
@@ -95,7 +99,7 @@ fn image_values(image: &PlannedImage) -> Value {
 }
 
 /// Emits one kind. `store` is the place of the store below the root of the image; `known` is what
-/// [`Kind::Policy`] and [`Kind::MirrorSignatures`] say something of.
+/// [`Kind::Policy`] and those of mirrors say something of.
 pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates, known: &Known<'_>) -> Result<Emitted> {
     let store = format!("/{}", store.trim_matches('/'));
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
@@ -138,6 +142,7 @@ pub fn emit(kind: Kind, plan: &Plan, store: &str, templates: &Templates, known: 
             path: "mirror-signatures.sh",
             content: Content::File(mirror::script(known.tags), 0o755),
         }]),
+        Kind::MirrorManifests => mirror_manifests::emit(plan, known, render)?,
         Kind::Policy => policy::emit(plan, &store, known),
         Kind::Kustomize => {
             let (pins, warnings) = kustomize::overlay(plan);

@@ -1,7 +1,7 @@
 //! What lets the embedded images be imported on a device that verifies: a policy for the import
 //! alone, and registries.d for what the device pulls later. The device's own policy.json is never touched.
 
-use super::mirror::{Found, Tag};
+use super::mirror::{Found, Mirror, Tag};
 use super::{Content, Emitted, Output};
 use crate::model::{Plan, PlannedImage};
 use crate::registry::registries_conf::RegistriesConf;
@@ -30,13 +30,18 @@ pub struct Known<'a> {
     pub registries_conf: &'a RegistriesConf,
     /// The signature tags that should be on mirrors, and what is there.
     pub tags: &'a [(Tag, Found)],
+    /// Where mirrors have the images.
+    pub mirrors: &'a [Mirror],
+    /// Whether the mirrors speak plain HTTP, or have certificates that nobody can verify.
+    pub insecure: bool,
 }
 
 impl Default for Known<'_> {
     /// Nothing.
     fn default() -> Self {
         static NOTHING: LazyLock<(RegistriesD, RegistriesConf)> = LazyLock::new(Default::default);
-        Self { policy: None, registries_d: &NOTHING.0, registries_conf: &NOTHING.1, tags: &[] }
+        let (registries_d, registries_conf) = (&NOTHING.0, &NOTHING.1);
+        Self { policy: None, registries_d, registries_conf, tags: &[], mirrors: &[], insecure: false }
     }
 }
 
@@ -148,7 +153,8 @@ fn sources(image: &PlannedImage, policy: &Policy, device: &Known<'_>) -> Vec<Str
     route.sources.into_iter().map(|source| source.repository).filter(unlooked).collect()
 }
 
-fn several(names: &[&str]) -> String {
+/// The first of some names, and how many more there are.
+pub(super) fn several(names: &[&str]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let named: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
     if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }

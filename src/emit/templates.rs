@@ -8,13 +8,18 @@ use minijinja::{Environment, UndefinedBehavior, Value};
 use std::io::ErrorKind;
 
 /// Name and text of every template; the file in `templates/` is `<name>.j2`.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 11] = [
     ("Containerfile", include_str!("../../templates/Containerfile.j2")),
     ("import.sh", include_str!("../../templates/import.sh.j2")),
     ("import.service", include_str!("../../templates/import.service.j2")),
     ("crio-pins.conf", include_str!("../../templates/crio-pins.conf.j2")),
     ("blueprint.toml", include_str!("../../templates/blueprint.toml.j2")),
     ("kustomization.yaml", include_str!("../../templates/kustomization.yaml.j2")),
+    ("idms.yaml", include_str!("../../templates/idms.yaml.j2")),
+    ("itms.yaml", include_str!("../../templates/itms.yaml.j2")),
+    ("mirrors.conf", include_str!("../../templates/mirrors.conf.j2")),
+    ("mirrors.yaml", include_str!("../../templates/mirrors.yaml.j2")),
+    ("image-stream-import.yaml", include_str!("../../templates/image-stream-import.yaml.j2")),
 ];
 
 /// All templates, ready to render.

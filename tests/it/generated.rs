@@ -165,7 +165,8 @@ fn examples_are_what_the_program_makes() {
 
     let mut outputs = BTreeMap::from([("embed.lock.json".to_owned(), lock_text(&resolved.plan))]);
     let templates = Templates::new(None).expect("the built-in templates are good");
-    let known = Known { policy: Some(&device), ..Known::default() };
+    let mirrors = [format!("{HOST}=mirror.example.com:5000").parse().expect("a mirror")];
+    let known = Known { policy: Some(&device), mirrors: &mirrors, ..Known::default() };
     let kinds = [
         Kind::Containerfile,
         Kind::ImportUnit,
@@ -174,6 +175,7 @@ fn examples_are_what_the_program_makes() {
         Kind::Blueprint,
         Kind::AliasMap,
         Kind::Kustomize,
+        Kind::MirrorManifests,
     ];
     for kind in kinds {
         let emitted = emit(kind, &resolved.plan, "/usr/lib/bootc-embed", &templates, &known).expect("it is emitted");

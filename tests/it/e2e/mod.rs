@@ -15,6 +15,7 @@ mod kill;
 mod load;
 mod main_job;
 mod microshift;
+mod mirrored;
 mod names;
 mod progress;
 mod serve;

@@ -159,7 +159,7 @@ fn policies_ask_of_folders_what_they_ask_of_names() {
     let settings = "docker:\n  r.example/team/one:\n    lookaside: file:///x\n  m.example/r/team/two:\n    use-sigstore-attachments: true\n";
     let settings = RegistriesD::parse([(Path::new("/etc/containers/registries.d/site.yaml"), settings)]).unwrap();
     let emitted = |policy: Option<&Policy>| {
-        let known = Known { policy, registries_d: &settings, registries_conf: &conf, tags: &[] };
+        let known = Known { policy, registries_d: &settings, registries_conf: &conf, ..Known::default() };
         emit(Kind::Policy, &plan, STORE, &Templates::new(None).unwrap(), &known).unwrap()
     };
     let reject = policy("reject");

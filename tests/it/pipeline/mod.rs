@@ -4,6 +4,7 @@ mod emit;
 mod faults;
 mod hostile;
 mod http;
+mod mirror_manifests;
 mod mirrors;
 mod properties;
 mod resolve;
