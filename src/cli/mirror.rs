@@ -3,7 +3,8 @@
 
 use super::args::RegistryArgs;
 use super::printer::Printer;
-use crate::emit::mirror::{Found, Mirror, Tag, tags};
+use crate::emit::mirror::{Found, Tag, tags};
+use crate::model::mirror::Mirror;
 use crate::model::{Digest, Failure, Plan};
 use crate::registry::Registry;
 use anyhow::{Context as _, Result};

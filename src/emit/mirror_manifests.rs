@@ -3,7 +3,8 @@
 //! not looked at: the push did that.
 
 use super::policy::several;
-use super::{Content, Emitted, Known, Output, mirror};
+use super::{Content, Emitted, Known, Output};
+use crate::model::mirror::{self, Mirror};
 use crate::model::{Plan, Repository};
 use anyhow::Result;
 use minijinja::{Value, context};
@@ -50,7 +51,7 @@ struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    fn of(plan: &'a Plan, mirrors: &[mirror::Mirror]) -> Self {
+    fn of(plan: &'a Plan, mirrors: &[Mirror]) -> Self {
         let mut said = Self::default();
         for image in &plan.images {
             let (reference, from) = (&image.reference, image.reference.repository());

@@ -1,8 +1,9 @@
 //! What lets the embedded images be imported on a device that verifies: a policy for the import
 //! alone, and registries.d for what the device pulls later. The device's own policy.json is never touched.
 
-use super::mirror::{Found, Mirror, Tag};
+use super::mirror::{Found, Tag};
 use super::{Content, Emitted, Output};
+use crate::model::mirror::Mirror;
 use crate::model::{Plan, PlannedImage};
 use crate::registry::registries_conf::RegistriesConf;
 use crate::registry::registries_d::RegistriesD;

@@ -8,6 +8,7 @@ pub mod finding;
 pub mod grammar;
 pub mod lint;
 pub mod manifest;
+pub mod mirror;
 pub mod plan;
 pub mod platform;
 pub mod progress;
