@@ -7,6 +7,7 @@ pub mod docker_registry;
 pub mod files;
 pub mod fixture;
 pub mod lane;
+pub mod loopback;
 pub mod memory;
 pub mod oracle;
 pub mod random;

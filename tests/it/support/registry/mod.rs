@@ -11,6 +11,7 @@ mod fault;
 mod tests;
 
 use super::fixture::Repository;
+use super::loopback::Loopback;
 use content::Content;
 use fault::Faults;
 pub use fault::{After, Fault};
@@ -65,8 +66,7 @@ struct Inner {
 /// The registry; it stops when this is dropped, and every connection with it.
 pub struct FaultyRegistry {
     inner: Arc<Inner>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _server: Loopback,
 }
 
 impl FaultyRegistry {
@@ -77,9 +77,7 @@ impl FaultyRegistry {
 
     /// Serves repositories that ask for credentials.
     pub fn start_with(repositories: &[Repository], auth: Auth) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
-        let address = listener.local_addr().expect("a listener has an address").to_string();
+        let (listener, address) = Loopback::listen();
         let inner = Arc::new(Inner {
             content: Content::of(repositories),
             faults: Mutex::default(),
@@ -89,20 +87,8 @@ impl FaultyRegistry {
             address,
             speed: AtomicU64::new(0),
         });
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let served = inner.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            // Connections are tasks of this runtime, so they end with it.
-            runtime.expect("a runtime can be made").block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is usable");
-                tokio::select! {
-                    () = connection::serve(listener, served) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Self { inner, stop: Some(stop), thread: Some(thread) }
+        Self { inner, _server: Loopback::serve(listener, |listener| connection::serve(listener, served)) }
     }
 
     /// Host and port, as references write them.
@@ -148,15 +134,5 @@ impl FaultyRegistry {
 
     fn faults(&self) -> std::sync::MutexGuard<'_, Faults> {
         self.inner.faults.lock().expect("no panic while locked")
-    }
-}
-
-impl Drop for FaultyRegistry {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in there was printed by its own thread.
-            let _ = thread.join();
-        }
     }
 }
