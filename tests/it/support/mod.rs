@@ -18,3 +18,4 @@ pub mod storage;
 pub mod tool;
 pub mod tree;
 pub mod tunnel;
+pub mod writable;

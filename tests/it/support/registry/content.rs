@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// `user:secret`, as HTTP basic sends it.
-const RIGHT: &str = "Basic dXNlcjpzZWNyZXQ=";
+pub const RIGHT: &str = "Basic dXNlcjpzZWNyZXQ=";
 
 /// Bytes, their type and their digest.
 struct Held {

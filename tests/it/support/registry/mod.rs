@@ -13,6 +13,7 @@ mod tests;
 use super::fixture::Repository;
 use super::loopback::Loopback;
 use content::Content;
+pub use content::RIGHT;
 use fault::Faults;
 pub use fault::{After, Fault};
 use std::collections::HashMap;
