@@ -166,6 +166,16 @@ pub enum Error {
         /// Status and what the registry says of it.
         detail: String,
     },
+    /// A registry that does not take what is written.
+    #[error("`{object}` is refused: the registry answered {answer}")]
+    Refused {
+        /// What was to be written.
+        object: String,
+        /// For example 400.
+        status: u16,
+        /// Status, and all that the registry says of it.
+        answer: String,
+    },
     /// The connection broke while bytes were coming.
     #[error("`{object}` broke off: {detail}")]
     Interrupted {
@@ -201,7 +211,7 @@ pub enum Error {
         found: u64,
     },
     /// registries.conf keeps it away.
-    #[error("`{object}` is not to be pulled: {reason}")]
+    #[error("`{object}` is not to be used: {reason}")]
     Blocked {
         /// What was asked for.
         object: String,
@@ -330,7 +340,11 @@ impl Error {
             Error::WrongSize { .. } => "the image was pushed wrongly, or something on the way cuts it".to_owned(),
             Error::Blocked { .. } => "change registries.conf, or name another with `--registries-conf`".to_owned(),
             Error::GaveUp { last, .. } => return last.hints(),
-            Error::Answer { .. } => return Vec::new(),
+            Error::Refused { status: 413, .. } => {
+                "a proxy before the registry may limit how much can be sent at once: raise its limit".to_owned()
+            }
+            Error::Refused { status: 405, .. } => "the registry, or this repository, may be for reading only".to_owned(),
+            Error::Refused { .. } | Error::Answer { .. } => return Vec::new(),
         };
         vec![hint]
     }

@@ -49,9 +49,9 @@ impl Challenge {
     }
 }
 
-/// Where to ask for a token to pull from a repository. Fails where the registry is on HTTPS and its
+/// Where to ask for a token that is good for these scopes. Fails where the registry is on HTTPS and its
 /// token service is not: a password would go out in clear text.
-pub fn service_url(realm: &str, service: Option<&str>, path: &str, registry_scheme: &str) -> Result<Url, String> {
+pub fn service_url(realm: &str, service: Option<&str>, scopes: &[String], registry_scheme: &str) -> Result<Url, String> {
     let mut url =
         Url::parse(realm).map_err(|e| format!("the registry's token service `{realm}` is no address: {e}"))?;
     match (registry_scheme, url.scheme()) {
@@ -63,7 +63,9 @@ pub fn service_url(realm: &str, service: Option<&str>, path: &str, registry_sche
     if let Some(service) = service {
         query.append_pair("service", service);
     }
-    query.append_pair("scope", &format!("repository:{path}:pull"));
+    for scope in scopes {
+        query.append_pair("scope", scope);
+    }
     drop(query);
     Ok(url)
 }
@@ -111,8 +113,9 @@ mod tests {
 
     #[test]
     fn a_token_service_must_be_as_safe_as_its_registry() {
-        let url = |realm, scheme| service_url(realm, Some("r x"), "team/app", scheme).map(String::from);
-        let asked = "?service=r+x&scope=repository%3Ateam%2Fapp%3Apull";
+        let scopes = ["repository:team/app:pull,push".to_owned(), "repository:base:pull".to_owned()];
+        let url = |realm, scheme| service_url(realm, Some("r x"), &scopes, scheme).map(String::from);
+        let asked = "?service=r+x&scope=repository%3Ateam%2Fapp%3Apull%2Cpush&scope=repository%3Abase%3Apull";
         assert_eq!(url("https://a.example/t", "https").unwrap(), format!("https://a.example/t{asked}"));
         assert_eq!(url("http://a.example/t", "http").unwrap(), format!("http://a.example/t{asked}"));
         assert!(url("http://a.example/t", "https").is_err());

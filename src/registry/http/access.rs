@@ -19,12 +19,44 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A shorter secret would blot out half of every message.
 const SHORTEST_SECRET: usize = 4;
 
-/// Values of `Authorization`, one a repository, and the credentials behind them.
+/// Values of `Authorization`, one a scope, and the credentials behind them.
 pub struct Access {
     keyring: Keyring,
-    passes: Mutex<HashMap<Repository, Arc<AsyncMutex<Option<HeaderValue>>>>>,
+    passes: Mutex<HashMap<Scope, Arc<AsyncMutex<Option<HeaderValue>>>>>,
     /// What must not appear in a message.
     secrets: Mutex<BTreeSet<String>>,
+}
+
+/// What a request must be allowed to do; a token is good for one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scope {
+    repository: Repository,
+    push: bool,
+    mount_from: Option<Repository>,
+}
+
+impl Scope {
+    /// To read from a repository.
+    pub fn pull(repository: &Repository) -> Self {
+        Self { repository: repository.clone(), push: false, mount_from: None }
+    }
+
+    /// To write to a repository.
+    pub fn push(repository: &Repository) -> Self {
+        Self { repository: repository.clone(), push: true, mount_from: None }
+    }
+
+    /// The same, and to take over what another one has.
+    pub fn mount(repository: &Repository, from: &Repository) -> Self {
+        Self { mount_from: Some(from.clone()), ..Self::push(repository) }
+    }
+
+    /// As a token service is asked for it (distribution, "Token Scope Documentation").
+    fn texts(&self) -> Vec<String> {
+        let actions = if self.push { "pull,push" } else { "pull" };
+        let from = self.mount_from.iter().map(|from| format!("repository:{}:pull", from.path()));
+        std::iter::once(format!("repository:{}:{actions}", self.repository.path())).chain(from).collect()
+    }
 }
 
 /// How a pass that was refused came to be replaced.
@@ -46,13 +78,14 @@ impl Access {
     pub async fn pass(
         &self,
         source: &Source,
+        scope: &Scope,
         greeting: &Greeting,
         object: &str,
     ) -> Result<Option<HeaderValue>, Failed> {
-        let slot = self.slot(&source.repository);
+        let slot = self.slot(scope);
         let mut slot = slot.lock().await;
         if let (None, Some(challenge)) = (&*slot, &greeting.challenge) {
-            *slot = self.authorize(source, challenge, greeting, object).await?;
+            *slot = self.authorize(source, scope, challenge, greeting, object).await?;
         }
         Ok(slot.clone())
     }
@@ -61,17 +94,18 @@ impl Access {
     pub async fn renew(
         &self,
         source: &Source,
+        scope: &Scope,
         pass: Option<&HeaderValue>,
         refusal: &HeaderMap,
         greeting: &Greeting,
         object: &str,
     ) -> Result<Renewed, Failed> {
-        let slot = self.slot(&source.repository);
+        let slot = self.slot(scope);
         let mut slot = slot.lock().await;
         if slot.as_ref() != pass {
             return Ok(Renewed::ByAnother(slot.clone()));
         }
-        *slot = self.authorize(source, &Challenge::of(refusal), greeting, object).await?;
+        *slot = self.authorize(source, scope, &Challenge::of(refusal), greeting, object).await?;
         Ok(Renewed::Here(slot.clone().filter(|fresh| Some(fresh) != pass)))
     }
 
@@ -86,13 +120,14 @@ impl Access {
         one_line(&self.redact(&status_text(status, body)))
     }
 
-    fn slot(&self, repository: &Repository) -> Arc<AsyncMutex<Option<HeaderValue>>> {
-        super::lock(&self.passes).entry(repository.clone()).or_default().clone()
+    fn slot(&self, scope: &Scope) -> Arc<AsyncMutex<Option<HeaderValue>>> {
+        super::lock(&self.passes).entry(scope.clone()).or_default().clone()
     }
 
     async fn authorize(
         &self,
         source: &Source,
+        scope: &Scope,
         challenge: &Challenge,
         greeting: &Greeting,
         object: &str,
@@ -100,7 +135,7 @@ impl Access {
         let credentials = self.keyring.find(&source.repository).await.map_err(Failed::for_good)?;
         let value = match challenge {
             Challenge::Bearer { realm, service } => {
-                let url = service_url(realm, service.as_deref(), source.repository.path(), greeting.scheme);
+                let url = service_url(realm, service.as_deref(), &scope.texts(), greeting.scheme);
                 let exchange = self.token(source, url, credentials.as_ref(), object);
                 let silent = |_| {
                     let detail = "the registry's token service does not answer".to_owned();
@@ -123,7 +158,7 @@ impl Access {
         format!("Basic {pair}")
     }
 
-    /// Asks a token service for a token to pull from a repository.
+    /// Asks a token service for a token.
     async fn token(
         &self,
         source: &Source,
@@ -163,7 +198,7 @@ impl Access {
     }
 
     /// Foreign text without the secrets that were sent: a server may send them back.
-    fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let secrets = super::lock(&self.secrets);
         let mut text = text.to_owned();
         for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {

@@ -59,7 +59,7 @@ impl Inner {
         }
     }
 
-    async fn pages(&self, source: Source, digest: &Digest) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    pub(super) async fn pages(&self, source: Source, digest: &Digest) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let object = format!("{}@{digest} (its referrers)", source.repository);
         let mut attempts = self.attempts(vec![source]);
         let (mut pages, mut path) = (Vec::new(), format!("referrers/{digest}"));

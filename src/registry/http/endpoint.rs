@@ -108,18 +108,33 @@ impl Endpoint {
 
     /// Sends a request and waits for the head of its answer.
     pub async fn send(&self, request: reqwest::RequestBuilder, object: &str) -> Result<Response, Failed> {
+        self.send_while(request, object, self.stall, || true).await
+    }
+
+    /// The same for a request that takes long: it is asked in these intervals whether to give it up.
+    pub async fn send_while(
+        &self,
+        request: reqwest::RequestBuilder,
+        object: &str,
+        interval: Duration,
+        mut given_up: impl FnMut() -> bool,
+    ) -> Result<Response, Failed> {
         let followed = Followed::default();
         let (client, request) = request.build_split();
         let request = request.map_err(|e| Failed::of_request(self, object, &e, None))?;
         *super::lock(&followed) = Some(request.url().clone());
         let answer = FOLLOWED.scope(followed.clone(), client.execute(request));
-        match tokio::time::timeout(self.stall, answer).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(e)) => Err(Failed::of_request(self, object, &e, super::lock(&followed).as_ref())),
-            Err(_) => {
-                let from = other_host(&self.host, super::lock(&followed).as_ref());
-                let from = from.or_else(|| Some(format!("{}, {BY_PROXY} {}", self.host, self.proxy.as_ref()?)));
-                Err(Failed::stalled(object, self.stall, from.as_deref()))
+        tokio::pin!(answer);
+        loop {
+            match tokio::time::timeout(interval, &mut answer).await {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(e)) => return Err(Failed::of_request(self, object, &e, super::lock(&followed).as_ref())),
+                Err(_) if !given_up() => {}
+                Err(_) => {
+                    let from = other_host(&self.host, super::lock(&followed).as_ref());
+                    let from = from.or_else(|| Some(format!("{}, {BY_PROXY} {}", self.host, self.proxy.as_ref()?)));
+                    return Err(Failed::stalled(object, self.stall, from.as_deref()));
+                }
             }
         }
     }

@@ -182,6 +182,36 @@ pub fn status_text(status: StatusCode, body: &[u8]) -> String {
     }
 }
 
+/// The same with the codes, and what the first error is about: who writes must know why a registry refuses.
+pub fn full_text(status: StatusCode, body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: Option<String>,
+        message: Option<String>,
+        detail: Option<serde_json::Value>,
+    }
+    let envelope: Option<Envelope> = serde_json::from_slice(body).ok();
+    let errors = envelope.map(|envelope| envelope.errors).unwrap_or_default();
+    let Some(first) = errors.first() else { return status_text(status, body) };
+    let mut text = status.as_u16().to_string();
+    text += &first.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    text += &first.message.as_ref().filter(|m| !m.is_empty()).map(|m| format!(", {m}")).unwrap_or_default();
+    match &first.detail {
+        None | Some(serde_json::Value::Null) => {}
+        Some(serde_json::Value::String(detail)) => text += &format!(" ({detail})"),
+        Some(serde_json::Value::Object(detail)) if detail.is_empty() => {}
+        Some(detail) => text += &format!(" ({detail})"),
+    }
+    if errors.len() > 1 {
+        text += &format!("; {} errors in all", errors.len());
+    }
+    text
+}
+
 /// Foreign text as one short line without control characters, fit for a terminal.
 pub fn one_line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();

@@ -6,18 +6,23 @@
 //! status of errors.
 //!
 //! Here is what is asked for, and where; `attempts` says what happens when that fails, `body` how a blob
-//! is read on after a break, `beside` where what belongs to an image is asked for, `endpoint` what is known of a registry, `access` how it lets us in.
+//! is read on after a break, `destination` what is written and `upload` how a blob is, `beside` where what belongs to an image is asked for, `endpoint` what is known of a registry, `access` how it lets us in.
 
 mod access;
+mod ask;
 mod attempts;
 mod beside;
 mod body;
+mod destination;
 mod endpoint;
 mod failure;
 mod pace;
+mod upload;
 
+pub use destination::{Destination, Held, Served};
 pub(super) use endpoint::client;
 pub(super) use failure::chain;
+pub use upload::{Upload, Uploaded};
 
 use super::auth::Keyring;
 use super::certs::Certificates;
@@ -27,21 +32,19 @@ use super::registries_conf::RegistriesConf;
 use super::{Answer, At, BlobStream, Error, Options, Registry};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
 use crate::model::{Descriptor, Digest, PinnedReference, Progress, RawManifest, Reference, Repository};
-use access::{Access, Renewed};
+use access::{Access, Scope};
+use ask::{Ask, Place};
 use attempts::{Attempts, Notes, Patience, Source};
 use body::Body;
 use endpoint::Endpoint;
-use failure::{Failed, MAX_ERROR_BODY, other_host, read_capped};
+use failure::{Failed, read_capped};
 use futures_util::StreamExt as _;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, RANGE};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, RANGE};
+use reqwest::{Client, Method, Response, StatusCode};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
-
-/// So often a request that is refused is sent again with a token that another request got meanwhile.
-const MAX_RENEWALS: u32 = 3;
 
 /// The lane. Clones share everything.
 #[derive(Clone)]
@@ -187,7 +190,7 @@ impl Inner {
         sources
     }
 
-    /// GETs a path of a repository, with credentials where the registry asks for them.
+    /// GETs a path of a repository.
     async fn get(
         &self,
         source: &Source,
@@ -195,45 +198,15 @@ impl Inner {
         headers: &[(HeaderName, String)],
         object: &str,
     ) -> Result<Response, Failed> {
-        let Source { endpoint, repository, .. } = source;
-        endpoint.open().await;
-        let greeting = endpoint.greeting(object).await?;
-        let url = endpoint.url(greeting.scheme, &format!("{}/{path}", repository.path()));
-        let mut pass = self.access.pass(source, greeting, object).await?;
-        let mut renewals = 0;
-        let (response, status) = loop {
-            let mut request = endpoint.client.get(&url).header(ACCEPT_ENCODING, "identity");
-            for (name, value) in headers {
-                request = request.header(name, value);
-            }
-            if let Some(pass) = &pass {
-                request = request.header(AUTHORIZATION, pass.clone());
-            }
-            let response = endpoint.send(request, object).await?;
-            let status = response.status();
-            let out_of_range = status == StatusCode::RANGE_NOT_SATISFIABLE && headers.iter().any(|(n, _)| n == RANGE);
-            if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT || out_of_range {
-                return Ok(response);
-            }
-            if status != StatusCode::UNAUTHORIZED || renewals == MAX_RENEWALS {
-                break (response, status);
-            }
-            let renewed = self.access.renew(source, pass.as_ref(), response.headers(), greeting, object).await?;
-            match renewed {
-                // What another request got may be used up again; what this one gets itself is refused once.
-                Renewed::ByAnother(fresh) => (pass, renewals) = (fresh, renewals + 1),
-                Renewed::Here(Some(fresh)) => (pass, renewals) = (Some(fresh), MAX_RENEWALS),
-                Renewed::Here(None) => break (response, status),
-            }
-        };
-        let credentials = if pass.is_some() { self.access.origin(repository).await } else { None };
-        let headers = response.headers().clone();
-        let answered_by = other_host(&endpoint.host, Some(response.url()));
-        let answered_by =
-            answered_by.map(|host| format!(" (from `{host}`, where it redirects to)")).unwrap_or_default();
-        let body = read_capped(response, MAX_ERROR_BODY, object, self.options.stall).await.unwrap_or_default();
-        let message = self.access.message(status, &body) + &answered_by;
-        Err(Failed::of_status("the registry", status, &headers, object, message, credentials))
+        let (method, scope) = (Method::GET, Scope::pull(&source.repository));
+        let ask = Ask { method, place: Place::Below(path.to_owned()), scope, headers, body: None, object };
+        let answered = self.ask(source, &ask).await?;
+        let status = answered.response.status();
+        let out_of_range = status == StatusCode::RANGE_NOT_SATISFIABLE && headers.iter().any(|(n, _)| n == RANGE);
+        if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT || out_of_range {
+            return Ok(answered.response);
+        }
+        Err(self.refusal(source, answered, object).await)
     }
 
     async fn manifest(&self, source: &Source, at: At<'_>) -> Result<Answer, Failed> {

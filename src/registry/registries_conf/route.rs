@@ -96,6 +96,17 @@ impl RegistriesConf {
         route
     }
 
+    /// Whether plain HTTP and unknown certificates are good enough to write to a repository. Runtimes write to
+    /// the name itself, whatever its `location` and mirrors; fails with the setting that blocks it.
+    pub fn destination(&self, repository: &Repository) -> Result<bool, String> {
+        match self.find(&repository.to_string()) {
+            Some(registry) if registry.blocked => {
+                Err(format!("`blocked` of [[registry]] `{}` in {}", registry.prefix, registry.file.display()))
+            }
+            found => Ok(found.is_some_and(|registry| registry.insecure)),
+        }
+    }
+
     /// Takes out the sources that cannot be asked.
     fn refuse(&self, route: &mut Route) {
         // One name that is none makes runtimes give up before they ask anybody.

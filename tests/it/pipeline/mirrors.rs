@@ -194,7 +194,7 @@ fn a_blocked_registry_lives_on_by_its_mirrors_only() {
     rig.embed("primary.invalid/x/team/app:v1").unwrap();
     assert_eq!(rig.asked(), (5, 0));
     let error = text(rig.embed(&rig.pinned()));
-    assert!(error.contains("not to be pulled") && error.contains("`blocked`"), "{error}");
+    assert!(error.contains("not to be used") && error.contains("`blocked`"), "{error}");
     rig.configure(blocked);
     let error = rig.embed(&rig.pinned()).unwrap_err();
     let own = error.chain().find_map(|cause| cause.downcast_ref::<bootc_embed::registry::Error>()).unwrap();
