@@ -1,10 +1,13 @@
 # What contributors and CI run. `make test` sets up what it needs.
 .PHONY: test setup check docs bench deny fuzz soak
 
+# Everything is built with every feature, once: what is behind none is built then too. That it builds without them, the
+# fuzz targets and the quickstart show.
+
 # All tests, end to end ones too, with the real docker-registry, skopeo, podman, buildah and rpmbuild.
 test: setup
-	cargo test --locked --all-targets
-	cargo test --locked --doc
+	cargo test --locked --all-features --all-targets
+	cargo test --locked --all-features --doc
 
 # Installs the packages that the tests need, on Debian or Fedora, and gets a skopeo to compare verdicts with.
 setup:
@@ -13,14 +16,14 @@ setup:
 # Format, lints, documentation, and that the fuzz targets still build. Generated documents are checked by a test.
 check:
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo clippy --locked --all-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --all-features --no-deps
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target
 
 # Writes man pages, completions, JSON schemas and the outputs of examples/ anew.
 docs:
-	BOOTC_EMBED_UPDATE=1 cargo test --locked --test it generated::
+	BOOTC_EMBED_UPDATE=1 cargo test --locked --all-features --test it generated::
 
 # How fast sets are fetched, beside other programs; writes docs/performance.md anew.
 bench: setup

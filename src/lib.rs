@@ -22,7 +22,7 @@
 //!
 //! It reads its inputs; `containers-auth.json` and docker's `config.json` where they stand by
 //! default or where `--authfile` points; `registries.conf` and its drop-ins; registries.d, and lookaside
-//! stores that it names; `certs.d`, or the folder of `--cert-dir`; policies, and the keys that they name; templates in `--template-dir`; the targets of `validate` and the root of `explain`.
+//! stores that it names; `certs.d`, or the folder of `--cert-dir`; policies, and the keys that they name; templates in `--template-dir`; with the feature `openshift` a kubeconfig and what it names; the targets of `validate` and the root of `explain`.
 //!
 //! It writes below `--store` and `--cache`, the files that `-o` and `--report` name, and, for `embed`, below
 //! `--root`: the store, `usr/libexec/bootc-embed/import`,
@@ -31,6 +31,8 @@
 //! `etc/containers/registries.d/50-bootc-embed.yaml`.
 
 pub mod cli;
+#[cfg(feature = "openshift")]
+pub mod cluster;
 pub mod discover;
 pub mod emit;
 pub mod fetch;

@@ -2,6 +2,8 @@
 
 use super::environment;
 use super::printer::Printer;
+#[cfg(feature = "openshift")]
+use crate::cluster;
 use crate::model::reference::ReferenceError;
 use crate::model::{Failure, Kind};
 use crate::{registry, store, target};
@@ -32,7 +34,7 @@ pub fn report(printer: &Printer, error: &anyhow::Error) -> ExitCode {
         } else if let Some(ReferenceError::ShortName(name)) = cause.downcast_ref::<ReferenceError>() {
             environment::short_name(name).into_iter().collect()
         } else {
-            Vec::new()
+            of_cluster(cause).map(|(_, hints)| hints).unwrap_or_default()
         };
         hints.extend(own);
     }
@@ -48,9 +50,22 @@ fn kind(error: &anyhow::Error) -> Kind {
             store::Error::Lock(_) | store::Error::NotAStore | store::Error::Foreign(_) => Some(Kind::Usage),
             _ => None,
         });
-        failure.or(lock).or_else(|| cause.downcast_ref::<target::Error>().map(target::Error::kind))
+        let target = || cause.downcast_ref::<target::Error>().map(target::Error::kind);
+        failure.or(lock).or_else(target).or_else(|| of_cluster(cause).map(|(kind, _)| kind))
     });
     known.unwrap_or(Kind::Environment)
+}
+
+/// Kind and hints of an error of `cluster`.
+#[cfg(feature = "openshift")]
+fn of_cluster(cause: &(dyn std::error::Error + 'static)) -> Option<(Kind, Vec<String>)> {
+    cause.downcast_ref::<cluster::Error>().map(|error| (error.kind(), error.hints()))
+}
+
+/// Without that module, none is one of its errors.
+#[cfg(not(feature = "openshift"))]
+fn of_cluster(_: &(dyn std::error::Error + 'static)) -> Option<(Kind, Vec<String>)> {
+    None
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

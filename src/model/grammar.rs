@@ -98,7 +98,8 @@ pub fn is_path(text: &str) -> bool {
     })
 }
 
-fn is_tag(text: &str) -> bool {
+/// What stands behind the colon of a reference.
+pub fn is_tag(text: &str) -> bool {
     let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
     let rest = |c: u8| word(c) || c == b'.' || c == b'-';
     text.len() <= 128 && text.bytes().next().is_some_and(word) && text.bytes().all(rest)

@@ -7,6 +7,8 @@ pub mod failure;
 pub mod finding;
 pub mod grammar;
 pub mod lint;
+#[cfg(feature = "openshift")]
+pub mod image_stream;
 pub mod manifest;
 pub mod mirror;
 pub mod plan;
@@ -23,6 +25,8 @@ pub use digest::{Digest, Hasher};
 pub use failure::{Failure, Kind};
 pub use finding::{Finding, Report, Severity};
 pub use lint::{Fault, lint};
+#[cfg(feature = "openshift")]
+pub use image_stream::ImageStreamTag;
 pub use manifest::{Descriptor, Manifest, RawManifest};
 pub use plan::{Instance, Plan, PlannedImage};
 pub use platform::{Platform, Platforms};

@@ -13,6 +13,7 @@ const LAYERS: [(&str, u8); 13] = [
     ("serve", 2),
     ("signatures", 2),
     ("validate", 2),
+    ("cluster", 3),
     ("registry", 3),
     ("store", 3),
     ("target", 3),

@@ -13,6 +13,8 @@ mod cli;
 mod e2e;
 mod generated;
 mod layering;
+#[cfg(feature = "openshift")]
+mod openshift;
 mod pipeline;
 mod support;
 mod trust;
