@@ -85,6 +85,20 @@ pub fn proxies() -> Proxies {
     Proxies { http: either("HTTP_PROXY"), https: either("HTTPS_PROXY"), no_proxy: either("NO_PROXY") }
 }
 
+/// How to reach a cluster: `--kubeconfig`, else the first file of `KUBECONFIG` that is there, else `~/.kube/config`.
+/// Where there is none, a pod can do without. A `KUBECONFIG` that leads nowhere is no leave to take another cluster.
+#[cfg(feature = "openshift")]
+pub fn kubeconfig(file: Option<&Path>) -> Option<PathBuf> {
+    if let Some(file) = file {
+        return Some(file.to_owned());
+    }
+    let listed: Vec<PathBuf> =
+        path("KUBECONFIG").iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
+    let home = path("HOME").map(|home| home.join(".kube/config")).filter(|file| file.exists());
+    let named = listed.iter().find(|file| file.exists()).or(listed.first()).cloned();
+    named.or(home)
+}
+
 /// registries.conf and its drop-ins.
 pub struct ConfFiles {
     /// In the order they are read.

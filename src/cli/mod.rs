@@ -9,6 +9,8 @@ mod environment;
 mod errors;
 mod explain;
 mod fetch;
+#[cfg(feature = "openshift")]
+mod image_stream;
 mod install;
 mod interrupt;
 mod list;
@@ -32,7 +34,7 @@ pub use plan::PlanReport;
 
 /// Embed container images in a bootc image: indexes byte for byte, native layers only, every blob once.
 #[derive(Debug, Parser)]
-#[command(name = "bootc-embed", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "bootc-embed", version, max_term_width = 100, after_help = after_help())]
 struct Cli {
     /// How results are printed on standard output.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
@@ -44,14 +46,22 @@ struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "\
-Inputs are told apart by what they are; force one with KIND:PATH, where KIND is rpm, release-info,
-rootfs, manifests, quadlets, image-references, list, blueprint, image or lock.
+/// What stands below the options.
+fn after_help() -> String {
+    let openshift = if cfg!(feature = "openshift") { ",\nKUBECONFIG (how to reach a cluster)" } else { "" };
+    format!("{INPUTS}\n\n{ENVIRONMENT}{openshift}.\n\n{EXIT_CODES}")
+}
 
+const INPUTS: &str = "\
+Inputs are told apart by what they are; force one with KIND:PATH, where KIND is rpm, release-info,
+rootfs, manifests, quadlets, image-references, list, blueprint, image or lock.";
+
+const ENVIRONMENT: &str = "\
 Environment: REGISTRY_AUTH_FILE (credentials), SOURCE_DATE_EPOCH (times of written files),
 CONTAINERS_REGISTRIES_CONF, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, DOCKER_CONFIG, HOME (where settings are
-looked for), PATH (credential helpers, skopeo), HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR.
+looked for), PATH (credential helpers, skopeo), HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR";
 
+const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 a check failed or a budget was exceeded, 2 usage, 3 the environment failed,
 130 or 143 interrupted by SIGINT or SIGTERM.";
 
