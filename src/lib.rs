@@ -11,9 +11,10 @@
 //!                           signatures    Plan × Registry → Plan, with what signs it
 //!                               │
 //!                             Plan        the waist: embed.lock.json
-//!               ┌───────────────┼───────────────┐
-//!             emit            fetch           serve
-//!             files           Store           a registry over a Store
+//!       ┌───────────────┬───────┴───────┬───────────────┐
+//!     emit            fetch           push            serve
+//!     files           Store           a registry,     a registry over a Store
+//!                                     read back
 //!
 //!  root · store · image · storage ── target: files → Tree ── validate: Tree × Release → Report
 //! ```
@@ -24,7 +25,7 @@
 //! default or where `--authfile` points; `registries.conf` and its drop-ins; registries.d, and lookaside
 //! stores that it names; `certs.d`, or the folder of `--cert-dir`; policies, and the keys that they name; templates in `--template-dir`; with the feature `openshift` a kubeconfig and what it names; the targets of `validate` and the root of `explain`.
 //!
-//! It writes below `--store` and `--cache`, the files that `-o` and `--report` name, and, for `embed`, below
+//! It writes below `--store` and `--cache`, the files that `-o`, `--report` and `--alias-map` name, and, for `embed`, below
 //! `--root`: the store, `usr/libexec/bootc-embed/import`,
 //! `usr/lib/systemd/system/bootc-embed-import.service` and the link that enables it,
 //! `usr/share/bootc-embed/import-policy.json`, `etc/crio/crio.conf.d/50-bootc-embed.conf` and
@@ -37,6 +38,7 @@ pub mod discover;
 pub mod emit;
 pub mod fetch;
 pub mod model;
+pub mod push;
 pub mod registry;
 pub mod resolve;
 pub mod serve;

@@ -38,6 +38,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "fetch" -d '
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "emit" -d 'Print or write the files that go with a store'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "push" -d 'Push a set to a registry, and prove what it serves'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -d 'The root of the image that is being built' -r -F
@@ -264,6 +265,45 @@ junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l store -d 'Push this store, without asking the registries that it came from' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l lock -d 'Push what this lock says, from registry to registry' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l mirror -d 'Where images of a registry, or below the beginning of a path, go instead; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l index -d 'What an index becomes some of whose platforms are not in the set' -r -f -a "auto\t'`keep` where the registry takes that; else stop and say so'
+keep\t'Sparse: its bytes unchanged. Not every registry takes it'
+prune\t'A new index of the kept platforms, with a digest of its own'
+all\t'Whole: the other platforms are fetched too, and pushed'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l alias-map -d 'Write the alias map there, which says what stands for indexes that were pruned' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l image-stream -d 'After the push, have OpenShift point this tag of an image stream to what was pushed there; may be repeated. The stream is the one of the repository NAMESPACE/NAME' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l kubeconfig -d 'How to reach the cluster. [default: the first file of $KUBECONFIG that is there, then ~/.kube/config; in a pod its service account]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l import-timeout -d 'Give up on an image stream after this long: a number with s, m or h' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l signatures -d 'Carry the signatures of images: `.sig` tags, lookaside stores, referrers' -r -f -a "auto\t'Carry those that there are'
+require\t'Fail where an instance has none that runtimes read'
+none\t'Do not look for any'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l max-size -d 'Fail, before a blob is fetched, if the set is larger: bytes, or with kB, MB, GB, KiB, MiB, GiB' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l verify-only -d 'Push nothing: read what the registry serves, and compare'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l overwrite-signatures -d 'Replace signature tags that are others in the registry'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l skip-lint -d 'Push also what strict registries refuse: wrong sizes and types, entries that stand twice, empty indexes'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l all-platforms -d 'Keep every platform of every index'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l store -d 'The store' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l listen -d 'Address and port; port 0 lets the system choose. Nothing asks who connects' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
@@ -272,12 +312,13 @@ html\t'One page that shows everything; of `validate` only'
 junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "emit" -d 'Print or write the files that go with a store'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "push" -d 'Push a set to a registry, and prove what it serves'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -6,7 +6,9 @@ use crate::discover::{Input, discover};
 use crate::emit::REGISTRIES_D;
 use crate::fetch::StoreFirst;
 use crate::model::{Failure, Invalid, Plan, Platform, Platforms, Release};
-use crate::registry::{Options, Registry, http::Http, proxy::Proxy, registries_d};
+use crate::push::Patience;
+use crate::registry::http::{Destination, Http};
+use crate::registry::{Options, Registry, proxy::Proxy, registries_d};
 use crate::resolve::{Resolved, resolve};
 use crate::signatures::{self, collect};
 use crate::store::Pool;
@@ -196,9 +198,33 @@ impl RegistryArgs {
                 .hint("leave out `--transport proxy`, or write all into one file: `--registries-conf FILE`")
                 .into());
         }
+        let options = self.options()?;
+        Ok(match self.transport {
+            Transport::Http => Arc::new(Http::new(options, Arc::new(printer.clone()))?),
+            Transport::Proxy => Arc::new(Proxy::new(options).await?),
+        })
+    }
+
+    /// A registry that is written to: by this program itself whatever the lane, because skopeo keeps to itself what
+    /// a registry answers.
+    pub fn destination(&self, printer: &Printer) -> Result<Destination> {
+        Ok(Destination::new(self.options()?, Arc::new(printer.clone()))?)
+    }
+
+    /// The same registry, only to be read.
+    pub fn reader(&self, printer: &Printer) -> Result<Destination> {
+        Ok(Destination::reader(self.options()?, Arc::new(printer.clone()))?)
+    }
+
+    /// How patiently a registry is asked for what it has just taken.
+    pub fn patience(&self) -> Patience {
+        Patience { retries: self.retries, backoff: Options::default().backoff }
+    }
+
+    fn options(&self) -> Result<Options> {
         let conf = self.registries_conf.as_deref();
         let conf = environment::registries_conf(conf, self.registries_conf_dir.as_deref())?;
-        let options = Options {
+        Ok(Options {
             auth: environment::auth_files(self.authfile.as_deref()),
             certs: environment::certs(self.cert_dir.as_deref()),
             proxies: environment::proxies(),
@@ -210,10 +236,6 @@ impl RegistryArgs {
             lookaside: environment::lookaside(),
             retries: self.retries,
             ..Options::default()
-        };
-        Ok(match self.transport {
-            Transport::Http => Arc::new(Http::new(options, Arc::new(printer.clone()))?),
-            Transport::Proxy => Arc::new(Proxy::new(options).await?),
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::args::{SetArgs, inputs, read_lock};
 use super::environment;
 use super::printer::Printer;
-use super::size::{images, show};
+use super::size::{count, images, show};
 use crate::fetch::{Fetch, StoreFirst, Summary};
 use crate::model::{Failure, Release};
 use crate::registry::Registry;
@@ -191,14 +191,14 @@ pub fn text(summary: &Summary, place: &str) -> String {
         show(summary.bytes),
         summary.files,
         show(summary.fetched_bytes),
-        blobs(summary.fetched),
+        count(summary.fetched, "blob"),
         pace(summary),
     );
     if summary.resumed_bytes > 0 {
         text += &format!("  resumed  {} of a run that was cut off\n", show(summary.resumed_bytes));
     }
     if summary.from_cache > 0 {
-        text += &format!("  cache    {}\n", blobs(summary.from_cache));
+        text += &format!("  cache    {}\n", count(summary.from_cache, "blob"));
     }
     if summary.saved_bytes > 0 {
         text += &format!("  saved    {}: shared by images, or there before\n", show(summary.saved_bytes));
@@ -216,10 +216,6 @@ pub fn text(summary: &Summary, place: &str) -> String {
         );
     }
     text
-}
-
-fn blobs(count: u64) -> String {
-    if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") }
 }
 
 /// How long it took, and how fast that was.

@@ -1,7 +1,5 @@
 //! `--image-stream`: after a push into OpenShift's own registry, tags of image streams are refreshed.
 
-#![expect(dead_code, reason = "`push` calls it")]
-
 use super::environment;
 use super::printer::Printer;
 use crate::cluster::{Access, Cluster, Import, Imported, Patience};

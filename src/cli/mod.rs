@@ -18,6 +18,7 @@ mod mirror;
 mod output;
 mod plan;
 mod printer;
+mod push;
 mod report;
 mod serve;
 mod size;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 
 pub use list::ListReport;
 pub use plan::PlanReport;
+pub use push::PushOutput;
 
 /// Embed container images in a bootc image: indexes byte for byte, native layers only, every blob once.
 #[derive(Debug, Parser)]
@@ -94,6 +96,8 @@ enum Verb {
     Validate(validate::Args),
     /// Say step by step whether a reference starts without a network on a root, and why not.
     Explain(explain::Args),
+    /// Push a set to a registry, and prove what it serves.
+    Push(push::Args),
     /// Serve a store or an OCI layout as a read-only registry.
     Serve(serve::Args),
 }
@@ -133,6 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Verb::Emit(args) => emit::run(&args, &printer).await,
             Verb::Validate(args) => validate::run(args, &printer).await,
             Verb::Explain(args) => explain::run(&args, &printer),
+            Verb::Push(args) => push::run(args, &printer).await,
             Verb::Serve(args) => serve::run(&args, &printer).await,
         }
     };

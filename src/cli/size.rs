@@ -24,6 +24,11 @@ pub fn images(count: impl TryInto<u64>) -> String {
     if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
+/// `1 blob`, `2 blobs`.
+pub fn count(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 /// Reads `1500000`, `500MB`, `2 GiB`, `2G` (binary, as in coreutils).
 pub fn parse(text: &str) -> Result<u64, String> {
     let text = text.trim();

@@ -81,8 +81,12 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads `[KIND:]VALUE`. Never fails: what is no known kind belongs to the value.
+    /// Reads `[KIND:]VALUE`. Never fails: what is no known kind belongs to the value. `docker://` is how tools of
+    /// containers write that a reference is one.
     pub fn parse(text: &str) -> Self {
+        if let Some(reference) = text.strip_prefix("docker://") {
+            return Self { kind: Some(Kind::Image), value: reference.to_owned() };
+        }
         let known = |word: &str| KINDS.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind);
         match text.split_once(':').map(|(word, value)| (known(word), value)) {
             Some((Some(kind), value)) => Self { kind: Some(kind), value: value.to_owned() },

@@ -6,9 +6,9 @@ pub mod digest;
 pub mod failure;
 pub mod finding;
 pub mod grammar;
-pub mod lint;
 #[cfg(feature = "openshift")]
 pub mod image_stream;
+pub mod lint;
 pub mod manifest;
 pub mod mirror;
 pub mod plan;
@@ -24,9 +24,9 @@ pub mod unit;
 pub use digest::{Digest, Hasher};
 pub use failure::{Failure, Kind};
 pub use finding::{Finding, Report, Severity};
-pub use lint::{Fault, lint};
 #[cfg(feature = "openshift")]
 pub use image_stream::ImageStreamTag;
+pub use lint::{Fault, lint};
 pub use manifest::{Descriptor, Manifest, RawManifest};
 pub use plan::{Instance, Plan, PlannedImage};
 pub use platform::{Platform, Platforms};

@@ -283,7 +283,7 @@ impl Plan {
                 let chosen = self.platforms.iter();
                 chosen.filter_map(|p| Some((p.clone(), image.instance_for(p)?.manifest.digest.clone()))).collect()
             };
-            Alias { reference: image.reference.clone(), digest: image.manifest.digest.clone(), instances }
+            Alias { reference: image.reference.clone(), digest: image.manifest.digest.clone(), instances, pruned: None }
         });
         AliasMap { version: LOCK_VERSION, aliases: aliases.collect() }
     }
@@ -307,4 +307,7 @@ pub struct Alias {
     pub digest: Digest,
     /// The manifest that a device of the platform runs.
     pub instances: BTreeMap<Platform, Digest>,
+    /// What stands for it in a registry that it was pushed to, where its index was pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Digest>,
 }

@@ -178,8 +178,8 @@ mod tests {
                 if text.contains("gest") {
                     return text.to_owned();
                 }
-                let (before, list) = text.split_once("[").unwrap();
-                let (list, after) = list.split_once("]").unwrap();
+                let (before, list) = text.split_once('[').unwrap();
+                let (list, after) = list.split_once(']').unwrap();
                 let entry =
                     |c: char| if c.is_ascii_digit() { format!("{{\"digest\":\"{c}\"}}") } else { c.to_string() };
                 format!("{before}[{}]{after}", list.chars().map(entry).collect::<String>())

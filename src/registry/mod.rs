@@ -111,7 +111,8 @@ pub enum At<'a> {
 }
 
 impl At<'_> {
-    fn of(self, repository: &Repository) -> String {
+    /// What is asked for, as messages name it.
+    pub fn of(self, repository: &Repository) -> String {
         match self {
             At::Tag(tag) => format!("{repository}:{tag}"),
             At::Digest(digest) => format!("{repository}@{digest}"),
@@ -343,7 +344,9 @@ impl Error {
             Error::Refused { status: 413, .. } => {
                 "a proxy before the registry may limit how much can be sent at once: raise its limit".to_owned()
             }
-            Error::Refused { status: 405, .. } => "the registry, or this repository, may be for reading only".to_owned(),
+            Error::Refused { status: 405, .. } => {
+                "the registry, or this repository, may be for reading only".to_owned()
+            }
             Error::Refused { .. } | Error::Answer { .. } => return Vec::new(),
         };
         vec![hint]

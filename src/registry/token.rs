@@ -51,7 +51,12 @@ impl Challenge {
 
 /// Where to ask for a token that is good for these scopes. Fails where the registry is on HTTPS and its
 /// token service is not: a password would go out in clear text.
-pub fn service_url(realm: &str, service: Option<&str>, scopes: &[String], registry_scheme: &str) -> Result<Url, String> {
+pub fn service_url(
+    realm: &str,
+    service: Option<&str>,
+    scopes: &[String],
+    registry_scheme: &str,
+) -> Result<Url, String> {
     let mut url =
         Url::parse(realm).map_err(|e| format!("the registry's token service `{realm}` is no address: {e}"))?;
     match (registry_scheme, url.scheme()) {

@@ -79,8 +79,7 @@ impl Inner {
     /// The address of a place, and whether it is of the registry itself: nobody else gets credentials.
     pub(super) async fn url(&self, source: &Source, place: &Place, object: &str) -> Result<(Url, bool), Failed> {
         let greeting = source.endpoint.greeting(object).await?;
-        let wrong =
-            |detail: String| Failed::for_good(Error::Answer { object: object.to_owned(), detail });
+        let wrong = |detail: String| Failed::for_good(Error::Answer { object: object.to_owned(), detail });
         let own = source.endpoint.url(greeting.scheme, source.repository.path());
         let own = Url::parse(&own).map_err(|e| wrong(e.to_string()))?;
         match place {
@@ -90,9 +89,10 @@ impl Inner {
             }
             Place::At(url) => match (own.scheme(), url.scheme()) {
                 (_, "https") | ("http", "http") => Ok((url.clone(), url.origin() == own.origin())),
-                (_, scheme) => {
-                    Err(wrong(format!("the registry `{}` sends from https to {scheme}", api_host(&source.endpoint.host))))
-                }
+                (_, scheme) => Err(wrong(format!(
+                    "the registry `{}` sends from https to {scheme}",
+                    api_host(&source.endpoint.host)
+                ))),
             },
         }
     }

@@ -4,7 +4,7 @@
 //! Here are manifests and what is there already; `upload` sends blobs.
 
 use super::access::Scope;
-use super::ask::{Ask, Answered, Place};
+use super::ask::{Answered, Ask, Place};
 use super::attempts::Source;
 use super::failure::{Again, Failed, MAX_ERROR_BODY, full_text, one_line, read_capped};
 use super::{Http, Inner};
@@ -25,6 +25,8 @@ const SPARSE_SUPPORT: HeaderName = HeaderName::from_static("x-sparse-manifest-su
 #[derive(Clone)]
 pub struct Destination {
     pub(super) inner: Arc<Inner>,
+    /// Whether it is written to: who only looks need not be allowed to write.
+    writes: bool,
 }
 
 /// A manifest as a registry serves it: nothing of it is checked.
@@ -48,9 +50,18 @@ pub struct Held {
 }
 
 impl Destination {
-    /// With these settings; reads registries.conf. What is got around is told to `progress`.
+    /// To write, with these settings; reads registries.conf. What is got around is told to `progress`.
     pub fn new(options: Options, progress: Arc<dyn Progress>) -> Result<Self, Error> {
-        Ok(Self { inner: Http::new(options, progress)?.inner })
+        Ok(Self { inner: Http::new(options, progress)?.inner, writes: true })
+    }
+
+    /// The same to read only, over connections and with tokens of its own.
+    pub fn reader(options: Options, progress: Arc<dyn Progress>) -> Result<Self, Error> {
+        Ok(Self { writes: false, ..Self::new(options, progress)? })
+    }
+
+    fn scope(&self, repository: &Repository) -> Scope {
+        if self.writes { Scope::push(repository) } else { Scope::pull(repository) }
     }
 
     /// Fails where settings forbid to write to a repository.
@@ -109,7 +120,8 @@ impl Destination {
         object: &str,
     ) -> Result<Option<Held>, Error> {
         let scope = Scope::push(repository);
-        let ask = Ask { method: Method::HEAD, place: Place::Below(path.to_owned()), scope, headers, body: None, object };
+        let ask =
+            Ask { method: Method::HEAD, place: Place::Below(path.to_owned()), scope, headers, body: None, object };
         let mut attempts = self.inner.attempts(vec![self.source(repository)?]);
         loop {
             let failed = match self.inner.ask(attempts.source(), &ask).await {
@@ -142,7 +154,13 @@ impl Destination {
     }
 
     async fn read_once(&self, source: &Source, path: &str, object: &str) -> Result<Served, Failed> {
-        let response = self.inner.get(source, path, &[(ACCEPT, ACCEPTED.join(", "))], object).await?;
+        let (method, scope, headers) = (Method::GET, self.scope(&source.repository), [(ACCEPT, ACCEPTED.join(", "))]);
+        let ask = Ask { method, place: Place::Below(path.to_owned()), scope, headers: &headers, body: None, object };
+        let answered = self.inner.ask(source, &ask).await?;
+        if answered.response.status() != StatusCode::OK {
+            return Err(self.inner.refusal(source, answered, object).await);
+        }
+        let response = answered.response;
         let content_type = text(response.headers(), &CONTENT_TYPE);
         let content_type = content_type.and_then(|t| Some(t.split(';').next()?.trim().to_owned()));
         let digest = text(response.headers(), &CONTENT_DIGEST);

@@ -52,15 +52,6 @@ pub struct Upload<'a> {
     pub image: &'a PinnedReference,
 }
 
-/// An upload that the registry has begun.
-struct Session {
-    place: Url,
-    /// So much has arrived; `None` where the registry must be asked.
-    arrived: Option<u64>,
-    /// Whether what arrived came by an earlier request.
-    resumed: bool,
-}
-
 /// Why an attempt ended.
 enum Stop {
     /// The registry that is written to.
@@ -86,17 +77,14 @@ impl Destination {
             from: upload.from,
             session: None,
             sent: Arc::default(),
+            arrived: 0,
             restarts: 0,
         };
         loop {
-            let before = run.sent.load(Relaxed);
             match run.attempt(part).await {
                 Ok(uploaded) => return Ok(uploaded),
                 Err(Stop::Here(error)) => run.distrust(error)?,
-                Err(Stop::There(failed)) => {
-                    run.attempts.brought(run.sent.load(Relaxed) - before);
-                    run.attempts.failed(failed).await?;
-                }
+                Err(Stop::There(failed)) => run.attempts.failed(failed).await?,
             }
         }
     }
@@ -108,9 +96,12 @@ struct Run<'a> {
     object: String,
     attempts: Attempts,
     from: Option<&'a Repository>,
-    session: Option<Session>,
+    /// Where an upload goes on that was begun.
+    session: Option<Url>,
     /// Bytes that went out, in all attempts.
     sent: Arc<AtomicU64>,
+    /// The most that the registry said had arrived. Only more of that is progress: what goes out may be lost.
+    arrived: u64,
     restarts: u32,
 }
 
@@ -118,33 +109,33 @@ impl Run<'_> {
     async fn attempt(&mut self, part: &mut dyn Part) -> Result<Uploaded, Stop> {
         let source = self.attempts.source().clone();
         let size = self.upload.blob.size;
-        let session = match self.session.take() {
-            None => match self.begin(&source).await? {
-                None => return Ok(Uploaded::Mounted),
-                Some(place) => Session { place, arrived: Some(0), resumed: false },
-            },
-            Some(session) => session,
+        let state = match self.session.clone() {
+            Some(place) => self.state(&source, place).await?,
+            None => None,
         };
-        let (place, arrived) = match session.arrived {
-            Some(arrived) => (session.place, arrived),
-            // A session that is gone is begun anew, by the next attempt.
-            None => self.state(&source, session.place).await?,
+        // What the registry does not know any more is begun anew.
+        let (mut place, arrived) = match state {
+            Some(state) => state,
+            None => match self.begin(&source).await? {
+                Some(place) => (place, 0),
+                None => return Ok(Uploaded::Mounted),
+            },
         };
         part.at(arrived);
-        let resumed = session.resumed || arrived > 0;
-        // Until the registry has answered, nobody knows what arrives.
-        self.session = Some(Session { place: place.clone(), arrived: None, resumed: true });
-        let mut place = place;
+        self.attempts.brought(arrived.saturating_sub(self.arrived));
+        self.arrived = self.arrived.max(arrived);
+        self.session = Some(place.clone());
         if arrived > 0 && arrived < size {
             let range = (CONTENT_RANGE, format!("{arrived}-{}", size - 1));
             let response = self.send(&source, Method::PATCH, place.clone(), arrived, Some(range), part).await?;
             place = location(&response).ok_or_else(|| self.nowhere())?;
+            self.session = Some(place.clone());
         }
         place.query_pairs_mut().append_pair("digest", &self.upload.blob.digest.to_string());
         let from = if arrived == 0 { 0 } else { size };
         match self.send(&source, Method::PUT, place, from, None, part).await {
             Ok(_) => Ok(Uploaded::Sent(self.sent.load(Relaxed))),
-            Err(Stop::There(failed)) if resumed && matches!(failed.error, Error::Refused { .. }) => {
+            Err(Stop::There(failed)) if arrived > 0 && matches!(failed.error, Error::Refused { .. }) => {
                 // What had arrived before may be what is wrong.
                 self.session = None;
                 Err(Stop::There(Failed::for_now(failed.error)))
@@ -175,8 +166,9 @@ impl Run<'_> {
             Ok(answered) => match answered.response.status() {
                 StatusCode::CREATED if self.from.is_some() => Ok(None),
                 StatusCode::ACCEPTED => location(&answered.response).map(Some).ok_or_else(|| self.nowhere()),
-                _ if self.from.take().is_some() => {
+                status if self.from.is_some() && status.is_client_error() && !is_passing(status) => {
                     // Whoever may not read there may still write here.
+                    self.from = None;
                     Box::pin(self.begin(source)).await
                 }
                 _ => Err(self.destination.inner.write_refusal(source, answered, &self.object).await),
@@ -189,25 +181,25 @@ impl Run<'_> {
         }
     }
 
-    /// Where an upload goes on, and how much of it has arrived.
-    async fn state(&self, source: &Source, place: Url) -> Result<(Url, u64), Failed> {
+    /// Where an upload goes on, and how much of it has arrived; `None` where the registry does not tell.
+    async fn state(&self, source: &Source, place: Url) -> Result<Option<(Url, u64)>, Failed> {
         let (method, scope) = (Method::GET, Scope::push(self.upload.to));
         let at = Place::At(place.clone());
         let ask = Ask { method, place: at, scope, headers: &[], body: None, object: &self.object };
         let answered = self.destination.inner.ask(source, &ask).await?;
-        if !answered.response.status().is_success() {
-            let failed = self.destination.inner.write_refusal(source, answered, &self.object).await;
-            return Err(Failed::for_now(failed.error));
+        let status = answered.response.status();
+        if status.is_client_error() {
+            return Ok(None);
+        }
+        if !status.is_success() {
+            return Err(self.destination.inner.write_refusal(source, answered, &self.object).await);
         }
         let range = answered.response.headers().get(RANGE).and_then(|range| range.to_str().ok());
         // `0-0` is said of nothing, and of one byte: then the first is sent again.
         let last = range.and_then(|range| range.trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok());
         let arrived = last.filter(|last| *last > 0).map_or(0, |last: u64| last.saturating_add(1));
-        if arrived > self.upload.blob.size {
-            let detail = format!("the registry says that {arrived} bytes of it have arrived");
-            return Err(Failed::for_now(Error::Answer { object: self.object.clone(), detail }));
-        }
-        Ok((location(&answered.response).unwrap_or(place), arrived))
+        let place = location(&answered.response).unwrap_or(place);
+        Ok((arrived <= self.upload.blob.size).then_some((place, arrived)))
     }
 
     /// Sends what follows `from` as the body of a request.
@@ -285,6 +277,11 @@ impl Run<'_> {
         let detail = "the registry does not say where to upload to".to_owned();
         Failed::for_good(Error::Answer { object: self.object.clone(), detail })
     }
+}
+
+/// Whether the same request may do better later.
+fn is_passing(status: StatusCode) -> bool {
+    [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
 /// Where an answer says that an upload goes on.

@@ -3,5 +3,6 @@
 mod bad_input;
 mod discover;
 mod output;
+mod push;
 pub mod samples;
 mod workloads;

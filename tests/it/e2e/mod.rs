@@ -18,6 +18,7 @@ mod microshift;
 mod mirrored;
 mod names;
 mod progress;
+mod push;
 mod serve;
 mod set;
 mod signatures;

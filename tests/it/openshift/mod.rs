@@ -4,7 +4,12 @@
 mod api;
 mod tls;
 
+use crate::support::command;
+use crate::support::fixture::{Format, Image, Index, Instance, Repository};
 use crate::support::lane::Notes;
+use crate::support::registry::FaultyRegistry;
+use crate::support::tool::bootc_embed;
+use crate::support::writable::{Behaviour, Lie, WritableRegistry};
 use api::{Api, Reply, TOKEN, kubeconfig};
 use bootc_embed::cluster::{Access, Cluster, Error, Import, Imported, Patience};
 use bootc_embed::model::Digest;
@@ -264,4 +269,47 @@ fn the_proxy_is_asked_unless_no_proxy_names_the_cluster() {
         }
         accept.await.expect("it runs").expect("the proxy was asked");
     });
+}
+
+/// From a store through a registry to the image stream: only what is proven there is imported.
+#[test]
+fn a_push_refreshes_the_image_stream() {
+    let instances = ["linux/amd64", "linux/arm64"].map(|platform| Image::new(platform).build());
+    let index = Index::new(Format::Oci).instances(&instances).build();
+    let repository = Repository::new("team/app").instances(&instances).index(&index).tag("v1", &index);
+    let (source, folder) = (FaultyRegistry::start(&[repository.clone()]), tempfile::tempdir().expect("a folder"));
+    let digests = |instances: &[Instance]| -> Vec<Digest> {
+        instances.iter().map(|instance| instance.manifest.digest.parse().expect("a digest")).collect()
+    };
+    let pushed = image(&index.digest.parse().expect("a digest"), &digests(&instances));
+    let (runtime, registry) =
+        (tokio::runtime::Runtime::new().expect("a runtime"), WritableRegistry::start(Behaviour::default()));
+    let push = |replies: &[Reply], words: &[&str]| {
+        let api = runtime.block_on(Api::new(replies));
+        let mut tool = bootc_embed(folder.path());
+        tool.args(["push", "--format=json", "--tls-verify=false", "--platform=linux/amd64"]);
+        tool.arg(repository.tagged(source.address(), "v1")).arg(registry.host());
+        let finished = command::run(tool.env("KUBECONFIG", api.kubeconfig()).args(words));
+        (finished, api.seen())
+    };
+    let (finished, seen) = push(&[], &["--image-stream", "team/other:v1"]);
+    finished.fails_with(2).says("nothing is pushed to `team/other`");
+    assert!(seen.is_empty() && registry.requests().is_empty(), "this is told before anything is done");
+    let (finished, seen) = push(&[Reply::result(&pushed)], &["--image-stream", "team/app:v1"]);
+    let report: Value = serde_json::from_slice(&finished.success().output).expect("a report");
+    assert_eq!(report["imageStreams"][0]["digest"], json!(index.digest));
+    let name = format!("{}/team/app:v1@{}", registry.host(), index.digest);
+    let import = &seen[0].body["spec"]["images"][0];
+    assert_eq!((&import["from"]["name"], &import["importPolicy"]["insecure"]), (&json!(name), &json!(true)));
+    let refused = Reply::refuses(403, "Forbidden", "imagestreamimports is forbidden");
+    let (finished, seen) = push(&[refused], &["--image-stream", "team/app:v1"]);
+    let finished = finished.fails_with(3).says("imagestreamimports is forbidden");
+    assert!(finished.text().contains("\"differences\": []"), "what was pushed is told all the same");
+    assert_eq!(seen.len(), 1);
+    // Another writer wins the tag: nothing is imported.
+    registry.lie("team/app", "v1", Lie::Overtaken(b"{}".to_vec(), "application/json"));
+    registry.remove_tag("team/app", "v1");
+    let (finished, seen) = push(&[Reply::result(&pushed)], &["--image-stream", "team/app:v1"]);
+    finished.fails_with(1);
+    assert!(seen.is_empty());
 }

@@ -1,7 +1,7 @@
 //! The real `docker-registry`, on loopback, on a port of the kernel's choice.
 
 use super::command::{program, run};
-use super::fixture::{Blob, Repository};
+use super::fixture::{self, Blob, Repository};
 use base64::Engine as _;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -164,6 +164,26 @@ impl DockerRegistry {
                 self.push_manifest(&repository.name, manifest, tag).await;
             }
         });
+    }
+
+    /// The bytes at a tag or a digest, if there are any.
+    pub fn manifest(&self, repository: &str, at: &str) -> Option<Vec<u8>> {
+        let types = [fixture::OCI_INDEX, fixture::DOCKER_LIST, fixture::OCI_MANIFEST, fixture::DOCKER_MANIFEST];
+        let request = self.request(Method::GET, &format!("/v2/{repository}/manifests/{at}"));
+        self.runtime.block_on(async {
+            let answer = self.send(request.header("accept", types.join(", "))).await;
+            if answer.status() == StatusCode::OK { answer.bytes().await.ok().map(Into::into) } else { None }
+        })
+    }
+
+    /// Takes a blob out of a repository.
+    ///
+    /// # Panics
+    /// If it was not there.
+    pub fn remove_blob(&self, repository: &str, digest: &str) {
+        let request = self.request(Method::DELETE, &format!("/v2/{repository}/blobs/{digest}"));
+        let removed = self.runtime.block_on(self.send(request));
+        assert_eq!(removed.status(), StatusCode::ACCEPTED, "removing {digest} from {repository}");
     }
 
     /// What it has answered until now, in order; what [`DockerRegistry::push`] asked is part of it.

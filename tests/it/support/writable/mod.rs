@@ -178,6 +178,11 @@ impl WritableRegistry {
         self.inner.state().repository(repository).put(tag, &Held::new(bytes, media_type));
     }
 
+    /// Loses a tag.
+    pub fn remove_tag(&self, repository: &str, tag: &str) {
+        self.inner.state().repository(repository).tags.remove(tag);
+    }
+
     /// Loses a blob.
     pub fn remove_blob(&self, repository: &str, digest: &str) {
         self.inner.state().repository(repository).blobs.remove(digest);
