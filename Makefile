@@ -25,7 +25,7 @@ check:
 docs:
 	BOOTC_EMBED_UPDATE=1 cargo test --locked --all-features --test it generated::
 
-# How fast sets are fetched, beside other programs; writes docs/performance.md anew.
+# How fast sets are fetched and pushed, beside other programs; writes docs/performance.md anew.
 bench: setup
 	cargo bench --locked --bench fetch
 

@@ -1,5 +1,6 @@
 //! Who fetches: this program, the floors, and other programs the way their users call them. Each is a script of
-//! the shell that fills the folder `$OUT`. `$LISTS` has what to fetch, `$TLS` the certificates if there are any.
+//! the shell that fills the folder `$OUT`, or, where it pushes, the registry `$DEST`. `$LISTS` has what to fetch or push,
+//! `$TLS` the certificates if there are any.
 
 /// What kind of contender it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,20 @@ pub enum Kind {
     Aside,
     /// Another program.
     Peer,
+    /// Another program once more.
+    PeerAgain,
+}
+
+impl Kind {
+    /// Whether it is another program.
+    pub fn is_peer(self) -> bool {
+        matches!(self, Kind::Peer | Kind::PeerAgain)
+    }
+
+    /// Whether it goes on with what the one before it has filled.
+    pub fn is_again(self) -> bool {
+        matches!(self, Kind::Again | Kind::PeerAgain)
+    }
 }
 
 /// One way to fetch.
@@ -31,12 +46,13 @@ pub struct Contender {
     pub best: bool,
     /// How many rounds at most: some take very long.
     pub rounds: usize,
-    script: &'static str,
+    /// What it runs.
+    pub script: &'static str,
 }
 
 impl Contender {
     /// The script with what all of them use.
-    pub fn script(&self) -> String {
+    pub fn whole_script(&self) -> String {
         format!("{PRELUDE}\n{}", self.script)
     }
 }
@@ -56,7 +72,8 @@ fi
 export skopeo_tls oras_tls
 "#;
 
-const fn floor(name: &'static str, script: &'static str) -> Contender {
+/// A floor.
+pub const fn floor(name: &'static str, script: &'static str) -> Contender {
     Contender { name, kind: Kind::Floor, program: "curl", jobs: 1, best: true, rounds: usize::MAX, script }
 }
 
@@ -67,11 +84,13 @@ const fn aside(name: &'static str, script: &'static str) -> Contender {
 /// Without signatures, for which the others do not look either.
 const UNSIGNED: &str = r#"exec "$OWN" fetch --quiet "list:$LISTS/references" --platform linux/amd64 $own_tls --store "$OUT" --signatures none"#;
 
-const fn own(name: &'static str, kind: Kind, script: &'static str) -> Contender {
+/// This program.
+pub const fn own(name: &'static str, kind: Kind, script: &'static str) -> Contender {
     Contender { name, kind, program: "sh", jobs: 1, best: true, rounds: usize::MAX, script }
 }
 
-const fn peer(name: &'static str, program: &'static str, jobs: u8, script: &'static str) -> Contender {
+/// Another program.
+pub const fn peer(name: &'static str, program: &'static str, jobs: u8, script: &'static str) -> Contender {
     Contender { name, kind: Kind::Peer, program, jobs, best: jobs > 1, rounds: 3, script }
 }
 

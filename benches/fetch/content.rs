@@ -25,7 +25,8 @@ pub struct Item {
     pub digest: String,
     /// In bytes.
     pub size: u64,
-    media_type: String,
+    /// As descriptors and requests name it.
+    pub media_type: String,
     /// What is in a layer before compression; empty for anything else.
     diff_id: String,
 }
@@ -135,9 +136,14 @@ impl Content {
     }
 
     fn place(&self, item: &Item) -> PathBuf {
-        let folder = self.root.join("blobs/sha256").join(&item.hex()[..2]).join(item.hex());
-        fs::create_dir_all(&folder).expect("make a blob's folder");
-        folder.join("data")
+        let file = self.file(item);
+        fs::create_dir_all(file.with_file_name("")).expect("make a blob's folder");
+        file
+    }
+
+    /// The file with the bytes of something.
+    pub fn file(&self, item: &Item) -> PathBuf {
+        self.root.join("blobs/sha256").join(&item.hex()[..2]).join(item.hex()).join("data")
     }
 }
 

@@ -22,11 +22,13 @@ pub struct Figure {
     pub met: Option<bool>,
 }
 
-fn figure(name: &str, target: &str, measured: String, met: bool) -> Figure {
+/// One with a target.
+pub fn figure(name: &str, target: &str, measured: String, met: bool) -> Figure {
     Figure { name: name.to_owned(), target: target.to_owned(), measured, met: Some(met) }
 }
 
-fn aside(name: &str, measured: String) -> Figure {
+/// One without.
+pub fn aside(name: &str, measured: String) -> Figure {
     Figure { name: name.to_owned(), target: String::new(), measured, met: None }
 }
 
@@ -102,7 +104,7 @@ fn requests(name: &str, outcome: &Outcome) -> Figure {
 }
 
 /// How this program compares with the fastest of a kind.
-fn against(name: &str, kind: Kind, outcome: &Outcome, target: Option<f64>) -> Option<Figure> {
+pub fn against(name: &str, kind: Kind, outcome: &Outcome, target: Option<f64>) -> Option<Figure> {
     let (other, runs) = outcome.fastest(kind)?;
     // Not all take part in all rounds.
     let own = outcome.own();

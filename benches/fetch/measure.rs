@@ -27,6 +27,20 @@ pub struct Run {
     pub requests: usize,
     /// Those that were for blobs.
     pub blob_requests: usize,
+    /// What came to the registry that it was pushed to.
+    pub taken: Taken,
+}
+
+/// What comes to a registry that is pushed to.
+#[derive(Debug, Clone, Default)]
+pub struct Taken {
+    /// Requests that it has answered.
+    pub requests: usize,
+    /// Those that send blobs: the beginning, every piece and the end of an upload; also a blob that is taken over from
+    /// another repository.
+    pub uploads: usize,
+    /// Bytes that it has read, headers and manifests included.
+    pub bytes: u64,
 }
 
 impl Run {
@@ -35,6 +49,12 @@ impl Run {
         self.bytes = requests.iter().map(|request| request.bytes).sum();
         self.requests = requests.len();
         self.blob_requests = requests.iter().filter(|request| request.path.contains("/blobs/")).count();
+    }
+
+    /// Adds what the registry says that it was pushed to.
+    pub fn took(&mut self, requests: &[Request], bytes: u64) {
+        let uploads = requests.iter().filter(|request| request.path.contains("/blobs/uploads/")).count();
+        self.taken = Taken { requests: requests.len(), uploads, bytes };
     }
 }
 
@@ -64,7 +84,8 @@ pub fn run(command: &mut Command) -> Result<Run, String> {
     if !status.success() {
         return Err(format!("{status}\n{}", fs::read_to_string(said.path()).unwrap_or_default()));
     }
-    Ok(Run { seconds, cpu: children() - before, peak, bytes: 0, requests: 0, blob_requests: 0 })
+    let cpu = children() - before;
+    Ok(Run { seconds, cpu, peak, bytes: 0, requests: 0, blob_requests: 0, taken: Taken::default() })
 }
 
 /// Seconds of all processes that this one has waited for, and of those that they have.

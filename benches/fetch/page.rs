@@ -1,26 +1,15 @@
-//! The part of `docs/performance.md` that is made.
+//! The parts of `docs/performance.md` that are made.
 
-use crate::contenders::Kind;
+use crate::contenders::{Contender, Kind};
 use crate::figures::{Figure, mb, peak, per_gb};
 use crate::machine::Machine;
+use crate::measure::Run;
 use crate::rounds::{Outcome, seconds};
 use crate::{GROWTH, Measured};
 
-const BEGIN: &str = "<!-- begin: make bench -->";
-const END: &str = "<!-- end: make bench -->";
-
-/// All that was found, as Markdown.
+/// All that was found of fetching, as Markdown.
 pub fn write(figures: &[Figure], measured: &Measured, machine: &Machine, seconds: f64) -> String {
-    let mut text = format!("Measured on {}, with {}.", machine.hardware, machine.programs.join(", "));
-    if !machine.missing.is_empty() {
-        text.push_str(&format!(" Not there: {}.", machine.missing.join(", ")));
-    }
-    text.push_str(&format!(" All of it took {:.0} minutes.\n\n", (seconds / 60.0).ceil()));
-    text.push_str("| figure | target | measured | |\n|---|---|---|---|\n");
-    for Figure { name, target, measured, met } in figures {
-        let met = met.map_or("", |met| if met { "met" } else { "**not met**" });
-        text.push_str(&format!("| {name} | {target} | {measured} | {met} |\n"));
-    }
+    let mut text = head(figures, machine, seconds);
     let whole = measured.release.last();
     let tables = [
         ("A, loopback", Some(&measured.product)),
@@ -38,11 +27,27 @@ pub fn write(figures: &[Figure], measured: &Measured, machine: &Machine, seconds
     text
 }
 
-/// A page with its made part replaced.
-pub fn replace(page: &str, text: &str) -> String {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+/// On what it was measured, and the figures.
+pub fn head(figures: &[Figure], machine: &Machine, seconds: f64) -> String {
+    let mut text = format!("Measured on {}, with {}.", machine.hardware, machine.programs.join(", "));
+    if !machine.missing.is_empty() {
+        text.push_str(&format!(" Not there: {}.", machine.missing.join(", ")));
+    }
+    text.push_str(&format!(" All of it took {:.0} minutes.\n\n", (seconds / 60.0).ceil()));
+    text.push_str("| figure | target | measured | |\n|---|---|---|---|\n");
+    for Figure { name, target, measured, met } in figures {
+        let met = met.map_or("", |met| if met { "met" } else { "**not met**" });
+        text.push_str(&format!("| {name} | {target} | {measured} | {met} |\n"));
+    }
+    text
+}
+
+/// A page with the part replaced that something has made.
+pub fn replace(page: &str, made_by: &str, text: &str) -> String {
+    let (begin, end) = (format!("<!-- begin: {made_by} -->"), format!("<!-- end: {made_by} -->"));
+    let parts = page.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let (before, after) = parts.expect("the page says where its made part begins and ends");
-    format!("{before}{BEGIN}\n{text}{END}{after}")
+    format!("{before}{begin}\n{text}{end}{after}")
 }
 
 fn table(title: &str, outcome: &Outcome) -> String {
@@ -52,11 +57,7 @@ fn table(title: &str, outcome: &Outcome) -> String {
     for (contender, runs) in outcome.rows.iter().filter(|(_, runs)| !runs.is_empty()) {
         let served = runs.iter().map(|run| run.bytes).max().unwrap_or_default();
         let requests = runs.iter().map(|run| run.requests).max().unwrap_or_default();
-        // A script's own memory says nothing of the programs that it starts.
-        let memory = match contender.kind {
-            Kind::Own | Kind::Again => format!("{:.0}", peak(runs)),
-            _ => String::new(),
-        };
+        let memory = memory(contender, runs);
         text.push_str(&format!(
             "| {} | {:.2} | × {:.2} | {:.1} | {requests} | {:.2} | {memory} |\n",
             contender.name,
@@ -67,6 +68,14 @@ fn table(title: &str, outcome: &Outcome) -> String {
         ));
     }
     text
+}
+
+/// Peak memory of this program: a script's own says nothing of the programs that it starts.
+pub fn memory(contender: &Contender, runs: &[Run]) -> String {
+    match contender.kind {
+        Kind::Own | Kind::Again => format!("{:.0}", peak(runs)),
+        _ => String::new(),
+    }
 }
 
 fn growth(parts: &[Outcome]) -> String {

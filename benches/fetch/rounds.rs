@@ -1,8 +1,8 @@
-//! Contenders fetch in turns, so that what else the machine does falls on all of them.
+//! Contenders fetch or push in turns, so that what else the machine does falls on all of them.
 
 use crate::command::program;
 use crate::contenders::{AGAIN, Contender, Kind, OWN};
-use crate::docker_registry::DockerRegistry;
+use crate::docker_registry::{DockerRegistry, Guards};
 use crate::measure::{Run, median, run};
 use crate::sets::{Set, Wanted};
 use std::cmp::Reverse;
@@ -72,6 +72,22 @@ pub fn seconds(runs: &[Run]) -> f64 {
     median(runs.iter().map(|run| run.seconds))
 }
 
+/// What is done, and what it takes.
+pub struct Course<'a> {
+    /// In messages.
+    pub title: String,
+    /// From where.
+    pub registry: &'a DockerRegistry,
+    /// The folder with what contenders need to know.
+    pub lists: &'a Path,
+    /// Whether it goes to another registry, which is empty and just started.
+    pub pushes: bool,
+    /// Files that must be moved, manifests included.
+    pub files: usize,
+    /// Their size.
+    pub bytes: u64,
+}
+
 impl Arena<'_> {
     /// Lets this program and others fetch the first images of a set in turns, by the name under which the
     /// registry is reached.
@@ -91,32 +107,34 @@ impl Arena<'_> {
         let scheme = if registry.cert_dir().exists() { "https" } else { "http" };
         write_lists(&lists, &format!("{scheme}://{host}"), &wanted);
         fs::write(lists.join("references"), set.references(host, count)).expect("write a list");
-        let contenders = [&OWN, &AGAIN].into_iter().chain(others.iter().copied());
-        let mut rows: Vec<(&'static Contender, Vec<Run>)> = contenders.map(|one| (one, Vec::new())).collect();
-        let mut out = fresh(self.home);
+        let (files, bytes) = (wanted.len(), wanted.iter().map(|file| file.size).sum());
+        let title = format!("{count} images, {files} files, {bytes} bytes, {host}");
+        let course = Course { title, registry, lists: &lists, pushes: false, files, bytes };
+        self.turns(&course, &[&[&OWN, &AGAIN], others].concat())
+    }
+
+    /// Lets contenders run in turns, this program first.
+    ///
+    /// # Panics
+    /// If this program fails. Another one that fails is left out.
+    pub fn turns(&self, course: &Course<'_>, contenders: &[&'static Contender]) -> Outcome {
+        let mut rows: Vec<(&'static Contender, Vec<Run>)> = contenders.iter().map(|one| (*one, Vec::new())).collect();
+        let mut place = Place::fresh(self.home, course);
         if self.warm_up {
-            self.run(&OWN, registry, &lists, &out).unwrap_or_else(|text| panic!("{text}"));
+            self.run(contenders[0], course, &mut place).unwrap_or_else(|text| panic!("{text}"));
         }
-        let mut seen = registry.requests().len();
         for round in 0..self.rounds {
             rows.retain_mut(|(contender, runs)| {
-                let of_kind = if contender.kind == Kind::Peer { self.of_peers } else { self.rounds };
+                let of_kind = if contender.kind.is_peer() { self.of_peers } else { self.rounds };
                 if round >= of_kind.min(contender.rounds) {
                     return true;
                 }
-                if contender.kind != Kind::Again {
-                    retire(&out);
-                    out = fresh(self.home);
+                if !contender.kind.is_again() {
+                    place.retire();
+                    place = Place::fresh(self.home, course);
                     rustix::fs::sync();
                 }
-                let result = self.run(contender, registry, &lists, &out);
-                let requests = registry.requests();
-                let result = result.map(|mut run| {
-                    run.served(&requests[seen..]);
-                    run
-                });
-                seen = requests.len();
-                match result {
+                match self.run(contender, course, &mut place) {
                     Ok(run) => runs.push(run),
                     Err(text) if matches!(contender.kind, Kind::Own | Kind::Again) => panic!("{text}"),
                     Err(text) => {
@@ -124,28 +142,66 @@ impl Arena<'_> {
                         return false;
                     }
                 }
-                check_sums(&out);
+                check_sums(&place.out);
                 true
             });
         }
-        retire(&out);
-        let outcome = Outcome { files: wanted.len(), bytes: wanted.iter().map(|file| file.size).sum(), rows };
-        println!("{count} images, {} files, {} bytes, {host}", outcome.files, outcome.bytes);
-        for (contender, runs) in &outcome.rows {
+        place.retire();
+        println!("{}", course.title);
+        for (contender, runs) in &rows {
             let all: String = runs.iter().map(|run| format!(" {:.3}", run.seconds)).collect();
             println!("  {:50}{all}", contender.name);
         }
-        outcome
+        Outcome { files: course.files, bytes: course.bytes, rows }
     }
 
-    fn run(&self, contender: &Contender, registry: &DockerRegistry, lists: &Path, out: &Path) -> Result<Run, String> {
-        let certificates = registry.cert_dir();
+    fn run(&self, contender: &Contender, course: &Course<'_>, place: &mut Place) -> Result<Run, String> {
+        let certificates = course.registry.cert_dir();
         let tls = if certificates.exists() { certificates.as_path() } else { Path::new("") };
         let mut command = program("sh", self.home);
-        command.arg("-c").arg(contender.script()).env("PATH", self.path);
-        command.env("OUT", out).env("LISTS", lists).env("TLS", tls).env("JOBS", contender.jobs.to_string());
-        command.env("OWN", env!("CARGO_BIN_EXE_bootc-embed"));
-        run(&mut command)
+        command.arg("-c").arg(contender.whole_script()).env("PATH", self.path);
+        command.env("OUT", &place.out).env("LISTS", course.lists).env("TLS", tls);
+        command.env("JOBS", contender.jobs.to_string()).env("OWN", env!("CARGO_BIN_EXE_bootc-embed"));
+        command.env("DEST", place.destination.as_ref().map_or("", DockerRegistry::host));
+        let (seen, there) = (course.registry.requests().len(), place.destination.as_ref().map(Seen::now));
+        let mut run = run(&mut command)?;
+        run.served(&course.registry.requests()[seen..]);
+        if let (Some(destination), Some(before)) = (&place.destination, there) {
+            run.took(&destination.requests()[before.requests..], destination.bytes_read() - before.bytes);
+        }
+        Ok(run)
+    }
+}
+
+/// Where a contender's work goes: a folder, or an empty registry that has just been started over it.
+struct Place {
+    out: PathBuf,
+    destination: Option<DockerRegistry>,
+}
+
+/// What a registry had got before.
+struct Seen {
+    requests: usize,
+    bytes: u64,
+}
+
+impl Seen {
+    fn now(registry: &DockerRegistry) -> Self {
+        Self { requests: registry.requests().len(), bytes: registry.bytes_read() }
+    }
+}
+
+impl Place {
+    fn fresh(home: &Path, course: &Course<'_>) -> Self {
+        let out = fresh(home);
+        let destination = course.pushes.then(|| DockerRegistry::over(Some(&out), Guards::default()));
+        Self { out, destination }
+    }
+
+    fn retire(&mut self) {
+        // Nobody writes there any more.
+        self.destination = None;
+        retire(&self.out);
     }
 }
 

@@ -1,8 +1,9 @@
-//! The three sets of images that are fetched.
+//! The three sets of images that are fetched; the first is pushed too.
 
 use crate::content::{Content, Item};
 use crate::fixture::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -13,12 +14,22 @@ const KB: u64 = 1_000;
 /// One layer of set C.
 const LARGE: u64 = 2 << 30;
 
-/// What is fetched of one image, and under which name.
+/// One image, and under which name.
 struct Image {
     repository: String,
     index: Item,
-    instance: Item,
-    blobs: Vec<Item>,
+    /// Each with its blobs; what is fetched is the first.
+    instances: Vec<(Item, Vec<Item>)>,
+}
+
+/// What a push of a set brings to a registry.
+pub struct Pushed<'a> {
+    /// Blobs, largest first, each with the repositories that have it.
+    pub blobs: Vec<(&'a Item, Vec<&'a str>)>,
+    /// Instances, each with its repository.
+    pub instances: Vec<(&'a Item, &'a str)>,
+    /// Indexes; none where not all that they name is pushed.
+    pub indexes: Vec<(&'a Item, &'a str)>,
 }
 
 /// A file that must be fetched.
@@ -90,14 +101,37 @@ impl Set {
     pub fn wanted(&self, count: usize) -> Vec<Wanted> {
         let mut wanted = BTreeMap::new();
         for image in &self.0[..count] {
-            let manifests = [&image.index, &image.instance].map(|item| (item, "manifests"));
-            for (item, kind) in manifests.into_iter().chain(image.blobs.iter().map(|item| (item, "blobs"))) {
+            let (instance, blobs) = &image.instances[0];
+            let manifests = [&image.index, instance].map(|item| (item, "manifests"));
+            for (item, kind) in manifests.into_iter().chain(blobs.iter().map(|item| (item, "blobs"))) {
                 let path = format!("/v2/{}/{kind}/{}", image.repository, item.digest);
                 let hex = item.hex().to_owned();
                 wanted.entry(hex.clone()).or_insert(Wanted { path, hex, size: item.size });
             }
         }
         wanted.into_values().collect()
+    }
+
+    /// Everything that must be pushed, of all platforms or only of the native one.
+    pub fn pushed(&self, all_platforms: bool) -> Pushed<'_> {
+        let mut blobs: BTreeMap<&str, (&Item, Vec<&str>)> = BTreeMap::new();
+        let (mut instances, mut indexes) = (Vec::new(), Vec::new());
+        for image in &self.0 {
+            let repository = image.repository.as_str();
+            let count = if all_platforms { image.instances.len() } else { 1 };
+            for (instance, of) in &image.instances[..count] {
+                instances.push((instance, repository));
+                for blob in of {
+                    blobs.entry(blob.hex()).or_insert((blob, Vec::new())).1.push(repository);
+                }
+            }
+            if all_platforms {
+                indexes.push((&image.index, repository));
+            }
+        }
+        let mut blobs: Vec<_> = blobs.into_values().collect();
+        blobs.sort_by_key(|(blob, _)| Reverse(blob.size));
+        Pushed { blobs, instances, indexes }
     }
 
     fn make(
@@ -128,7 +162,7 @@ impl Image {
     fn new(content: &Content, name: &str, layers: Vec<Vec<Item>>, platforms: &[(&str, u64)]) -> Self {
         let repository = format!("bench/{name}");
         let mut entries: Vec<Value> = Vec::new();
-        let mut native = None;
+        let mut instances = Vec::new();
         for (layers, (platform, _)) in layers.into_iter().zip(platforms) {
             let (os, architecture) = platform.split_once('/').expect("a platform has two words");
             let diff_ids: Vec<&str> = layers.iter().map(Item::diff_id).collect();
@@ -147,13 +181,12 @@ impl Image {
             let mut entry = manifest.descriptor();
             entry["platform"] = json!({ "os": os, "architecture": architecture });
             entries.push(entry);
-            native.get_or_insert((manifest, blobs));
+            instances.push((manifest, blobs));
         }
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
         let index = content.document(OCI_INDEX, &index);
         content.link_manifest(&repository, &index);
-        let (instance, blobs) = native.expect("an image has a platform");
-        Self { repository, index, instance, blobs }
+        Self { repository, index, instances }
     }
 }
 

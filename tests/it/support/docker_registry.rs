@@ -202,6 +202,17 @@ impl DockerRegistry {
         log.iter().filter_map(answered).filter(|request| !request.path.contains("/v2/?mark=")).collect()
     }
 
+    /// How many bytes it has read until now, from connections and files, as Linux counts them (`rchar` in proc(5)).
+    ///
+    /// # Panics
+    /// If Linux does not tell.
+    #[allow(dead_code, reason = "only benchmarks ask")]
+    pub fn bytes_read(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/io", self.server.id())).expect("Linux tells of the registry");
+        let line = text.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("proc(5)");
+        line.parse().expect("proc(5)")
+    }
+
     /// Ends it. What was named by its address can no longer be fetched.
     pub fn stop(self) {
         drop(self);
