@@ -63,7 +63,10 @@ impl Inner {
             }
             let response = source.endpoint.send(request, ask.object).await?;
             let answered = Answered { response, with_pass: pass.is_some() };
-            if answered.response.status() != StatusCode::UNAUTHORIZED || renewals == MAX_RENEWALS || !own {
+            // What another host asks for, to which the registry redirects, is not answered with what is the registry's.
+            let elsewhere = other_host(&source.endpoint.host, Some(answered.response.url())).is_some();
+            let refused = answered.response.status() == StatusCode::UNAUTHORIZED;
+            if !refused || renewals == MAX_RENEWALS || !own || elsewhere {
                 return Ok(answered);
             }
             let headers = answered.response.headers();
@@ -89,16 +92,15 @@ impl Inner {
             }
             Place::At(url) => match (own.scheme(), url.scheme()) {
                 (_, "https") | ("http", "http") => Ok((url.clone(), url.origin() == own.origin())),
-                (_, scheme) => Err(wrong(format!(
-                    "the registry `{}` sends from https to {scheme}",
+                (was, scheme) => Err(wrong(format!(
+                    "the registry `{}` sends from {was} to {scheme}",
                     api_host(&source.endpoint.host)
                 ))),
             },
         }
     }
 
-    /// The failure behind an answer that is no success: its status, and what the registry says of it, which
-    /// `read` takes from the body.
+    /// The failure behind an answer that is no success: its status, and what the registry says of it.
     pub(super) async fn refusal(&self, source: &Source, answered: Answered, object: &str) -> Failed {
         let Source { endpoint, repository, .. } = source;
         let Answered { response, with_pass } = answered;

@@ -97,7 +97,9 @@ impl Endpoint {
     async fn ping(&self, scheme: &'static str, object: &str) -> Result<Greeting, Failed> {
         let request = self.client.get(format!("{scheme}://{}/v2/", api_host(&self.host)));
         let response = self.send(request, object).await?;
-        let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+        let elsewhere = other_host(&self.host, Some(response.url())).is_some();
+        // Another host, to which it redirects, may not ask for credentials that are the registry's.
+        let unauthorized = response.status() == StatusCode::UNAUTHORIZED && !elsewhere;
         Ok(Greeting { scheme, challenge: unauthorized.then(|| Challenge::of(response.headers())) })
     }
 

@@ -73,6 +73,26 @@ fn failures_name_the_object_and_the_cause() {
     embed(&registry, &index, options()).unwrap();
 }
 
+/// Who is redirected to gets neither what is the registry's nor what it asks for itself.
+#[test]
+fn credentials_stay_with_the_registry_that_they_are_for() {
+    let (repository, index) = app();
+    let elsewhere = FaultyRegistry::start_with(std::slice::from_ref(&repository), Auth::Bearer);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for auth in [Auth::Basic, Auth::Bearer] {
+        let registry = FaultyRegistry::start_with(std::slice::from_ref(&repository), auth);
+        let to = format!("http://{}/v2/team/app/manifests/{}", elsewhere.address(), index.digest);
+        registry.fail(&index.digest, Fault::Redirect(to));
+        let auth = auth_file(&folder, registry.address(), "dXNlcjpzZWNyZXQ=");
+        let error = text(embed(&registry, &index, Options { auth, ..options() }));
+        assert!(error.contains("401"), "{error}");
+        for seen in elsewhere.take_seen() {
+            assert_eq!(seen.authorization, None, "{seen:?}");
+            assert!(!seen.path.contains("/token"), "{seen:?}");
+        }
+    }
+}
+
 #[test]
 fn a_redirect_loop_ends() {
     let (repository, index) = app();
