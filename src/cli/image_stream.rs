@@ -44,9 +44,19 @@ pub struct Pushed {
 }
 
 impl ImageStreamArgs {
-    /// Fails where an image stream has no image among those of a push: before anything is pushed.
-    pub fn check(&self, pushed: &[Pushed]) -> Result<(), Failure> {
-        choose(&self.image_streams, pushed).map(|_| ())
+    /// Fails where an image stream has no image among those of a push, or nothing says where the cluster is: before
+    /// anything is pushed.
+    pub async fn check(&self, pushed: &[Pushed]) -> Result<()> {
+        if choose(&self.image_streams, pushed)?.is_empty() {
+            return Ok(());
+        }
+        self.connect().await.map(drop)
+    }
+
+    async fn connect(&self) -> Result<Cluster> {
+        let kubeconfig = environment::kubeconfig(self.kubeconfig.as_deref());
+        let access = kubeconfig.as_deref().map_or(Access::InCluster, Access::Kubeconfig);
+        Ok(Cluster::connect(access, &environment::proxies()).await?)
     }
 }
 
@@ -106,9 +116,7 @@ pub async fn import(
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
-    let kubeconfig = environment::kubeconfig(args.kubeconfig.as_deref());
-    let access = kubeconfig.as_deref().map_or(Access::InCluster, Access::Kubeconfig);
-    let cluster = Cluster::connect(access, &environment::proxies()).await?;
+    let cluster = args.connect().await?;
     let patience = Patience { deadline: args.import_timeout, backoff: BACKOFF };
     let mut all = Vec::new();
     for (stream, image) in chosen {
@@ -181,10 +189,10 @@ mod tests {
         };
         let args = parse(&["--image-stream", "a/b:c", "--image-stream", "d/e:f", "--import-timeout", "5m"]).unwrap();
         assert_eq!((args.image_streams.len(), args.import_timeout.as_secs()), (2, 300));
-        assert!(args.check(&[]).is_err());
+        assert!(choose(&args.image_streams, &[]).is_err());
         let none = parse(&[]).unwrap();
         assert_eq!(none.import_timeout.as_secs(), 120);
-        assert!(none.check(&[]).is_ok());
+        assert!(choose(&none.image_streams, &[]).is_ok());
         for wrong in [&["--kubeconfig", "x"], &["--import-timeout", "5m"], &["--image-stream", "a/b"]] {
             assert!(parse(wrong).is_none(), "{wrong:?}");
         }

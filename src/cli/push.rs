@@ -20,6 +20,7 @@ use cap_std_ext::cap_std::{ambient_authority, fs::Dir};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,7 +103,16 @@ pub async fn run(args: Args, printer: &Printer) -> Result<()> {
             (_, Some(lock)) => format!("--lock {}", lock.display()),
             _ => "--lock LOCK".to_owned(),
         };
-        printer.say(&format!("next: `bootc-embed emit mirror-manifests {known} --mirror {place}`"));
+        if output.report.images.iter().any(|image| image.was.is_some()) {
+            printer.say(
+                "next: have workloads name the new digests, which `--alias-map FILE` records; mirrors cannot do that",
+            );
+            return Ok(());
+        }
+        let mirrors = args.mirror.iter().map(|mirror| format!(" --mirror {mirror}")).collect::<String>();
+        let place = place.strip_prefix("docker://").unwrap_or(place);
+        let place = format!("--mirror {place}{mirrors}");
+        printer.say(&format!("next: `bootc-embed emit mirror-manifests {known} {place} -o DIR`"));
     }
     Ok(())
 }
@@ -143,6 +153,8 @@ fn pushed(work: &Work) -> Vec<Pushed> {
 
 async fn push(args: &Args, printer: &Printer) -> Result<(PushReport, Work)> {
     let (names, mirrors) = destinations(args)?;
+    // What cannot be written is told before anything is pushed.
+    let map = args.alias_map.as_deref().map(begin).transpose()?;
     let to = |repository: &Repository| destination(&mirrors, repository);
     let jobs = args.set.registry.jobs();
     let mut set = set(args, names, printer).await?;
@@ -156,17 +168,21 @@ async fn push(args: &Args, printer: &Printer) -> Result<(PushReport, Work)> {
     // What is only compared is known by its digest.
     let manifests =
         if prune || !args.verify_only { push::manifests(&set.plan, &set.content, jobs).await? } else { HashMap::new() };
+    push::check_plan(&set.plan, &manifests)?;
     let work = Work::new(&set.plan, &to, prune, &manifests)?;
     #[cfg(feature = "openshift")]
-    args.image_streams.check(&pushed(&work))?;
+    args.image_streams.check(&pushed(&work)).await?;
     let report = if args.verify_only {
-        push::verify(&work, reader, jobs, Arc::new(printer.clone())).await?
+        let (report, served) = push::verify(&work, reader, jobs, Arc::new(printer.clone())).await?;
+        push::check_plan(&set.plan, &served)?;
+        report
     } else {
         send(args, work.clone(), manifests, set.content, printer).await?
     };
-    if let Some(path) = &args.alias_map {
+    if let (Some(path), Some(mut file)) = (&args.alias_map, map) {
         let text = serde_json::to_string_pretty(&aliases(&set.plan, &report))? + "\n";
-        std::fs::write(path, text).with_context(|| format!("writing `{}`", path.display()))?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| Ok(file.persist(path)?));
+        written.with_context(|| format!("writing `{}`", path.display()))?;
         printer.say(&format!("wrote {}", path.display()));
     }
     Ok((report, work))
@@ -198,6 +214,14 @@ async fn send(
     push.run().await
 }
 
+/// Begins a file that gets its name when it is whole.
+fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    let file = tempfile::Builder::new().prefix(".aliases").permissions(mode).tempfile_in(folder);
+    file.with_context(|| format!("writing `{}`", path.display()))
+}
+
 /// The inputs, and where repositories go.
 fn destinations(args: &Args) -> Result<(&[String], Vec<Mirror>)> {
     let Some((last, names)) = args.operands.split_last() else {
@@ -218,6 +242,11 @@ fn destinations(args: &Args) -> Result<(&[String], Vec<Mirror>)> {
     let mirror: Mirror = place.parse().map_err(|e: String| {
         Failure::usage(format!("the destination {e}")).hint("for example `mirror.example.com:5000/team`")
     })?;
+    if let Some(without) = args.mirror.iter().find(|mirror| !mirror.has_source()) {
+        return Err(Failure::usage(format!("`--mirror {without}` does not say of what it is the mirror"))
+            .hint("write `--mirror SOURCE=MIRROR`; the rest goes to the DESTINATION")
+            .into());
+    }
     Ok((names, std::iter::once(mirror).chain(args.mirror.iter().cloned()).collect()))
 }
 
@@ -320,10 +349,14 @@ fn text(report: &PushReport, place: &str) -> String {
         (proof.manifests, "manifest"),
         (proof.tags, "tag"),
         (proof.signatures, "signature tag"),
-        (proof.blobs, "blob"),
         (proof.absent, "absent instance"),
+        (proof.blobs, "blob"),
     ];
-    text += &row("proven", &proven, if report.differences.is_empty() { "" } else { "; the rest differs" });
+    text += &row(
+        "proven",
+        &proven,
+        if report.differences.is_empty() { " by their sizes" } else { " by their sizes; the rest differs" },
+    );
     for image in report.images.iter().filter(|image| image.was.is_some()) {
         // Writing to a String cannot fail.
         let _ =

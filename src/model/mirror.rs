@@ -1,6 +1,7 @@
 //! `Mirror`: where the images of one place stand in another, as the user writes it: `[SOURCE=]MIRROR`.
 
 use super::reference::{Reference, Repository};
+use std::fmt;
 
 /// Where a mirror has the repositories of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,21 @@ impl std::str::FromStr for Mirror {
     }
 }
 
+impl fmt::Display for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{source}={}", self.location),
+            None => f.write_str(&self.location),
+        }
+    }
+}
+
 impl Mirror {
+    /// Whether it is for some repositories only.
+    pub fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// The repository that stands for another one there; `None` where it is not for it.
     pub fn of(&self, repository: &Repository) -> Option<Repository> {
         let name = repository.to_string();

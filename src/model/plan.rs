@@ -2,7 +2,7 @@
 //! `embed.lock.json`; its short form for people and scripts is the alias map.
 
 use super::digest::Digest;
-use super::manifest::Descriptor;
+use super::manifest::{Descriptor, Manifest, RawManifest};
 use super::platform::{Platform, Platforms};
 use super::reference::Reference;
 use super::release::Origin;
@@ -193,6 +193,50 @@ impl PlannedImage {
     pub fn content(&self) -> BTreeMap<&Digest, &Descriptor> {
         let signatures = self.signatures.iter().flat_map(Signed::content);
         self.manifests().chain(self.blobs()).chain(signatures).map(|d| (&d.digest, d)).collect()
+    }
+
+    /// Where what is said here is not what its manifests say, as far as `raw` knows them; `None` where it is.
+    pub fn contradiction(&self, raw: &dyn Fn(&Digest) -> Option<RawManifest>) -> Option<String> {
+        if let Some(named) = self.reference.digest().filter(|named| **named != self.manifest.digest) {
+            return Some(format!("its name has the digest {named}, it is said to be {}", self.manifest.digest));
+        }
+        for descriptor in self.manifests() {
+            let found = raw(&descriptor.digest).map(|raw| raw.descriptor());
+            if found.is_some_and(|found| found != *descriptor) {
+                return Some(format!("the size or type of {} is another one", descriptor.digest));
+            }
+        }
+        let Some(top) = raw(&self.manifest.digest) else { return None };
+        if top.is_index() != self.is_index() {
+            return Some(format!("whether {} is an index", self.manifest.digest));
+        }
+        if let Some(difference) = self.is_index().then(|| self.entries_differ(&top, raw)).flatten() {
+            return Some(difference);
+        }
+        self.instances.iter().find_map(|instance| {
+            let Ok(Manifest::Image { config, layers }) = raw(&instance.manifest.digest)?.parse() else {
+                return Some(format!("{} is no image", instance.manifest.digest));
+            };
+            let differs = config != instance.config || layers != instance.layers;
+            differs.then(|| format!("the config or the layers of {} are others", instance.manifest.digest))
+        })
+    }
+
+    /// Where the entries of its indexes are not its instances and what it leaves out.
+    fn entries_differ(&self, top: &RawManifest, raw: &dyn Fn(&Digest) -> Option<RawManifest>) -> Option<String> {
+        let nested = self.nested_indexes.iter().map(|nested| raw(&nested.digest)).collect::<Option<Vec<_>>>()?;
+        let mut found: BTreeSet<Digest> = BTreeSet::new();
+        for index in std::iter::once(top).chain(&nested) {
+            let Ok(Manifest::Index(entries)) = index.parse() else {
+                return Some(format!("{} is no index", index.digest()));
+            };
+            found.extend(entries.into_iter().map(|entry| entry.descriptor.digest));
+        }
+        let said: BTreeSet<Digest> = self.manifests().skip(1).map(|manifest| manifest.digest.clone()).collect();
+        let said =
+            said.into_iter().chain(self.absent.iter().map(|absent| absent.digest.clone())).collect::<BTreeSet<_>>();
+        let other = said.symmetric_difference(&found).next()?;
+        Some(format!("whether the index {} names {other}", self.manifest.digest))
     }
 
     /// What signs one of its manifests; `None` where nobody looked.

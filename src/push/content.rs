@@ -31,8 +31,8 @@ impl Content {
     }
 
     fn rest(&self, object: impl Fn() -> String) -> Result<&Arc<dyn Registry>, Error> {
-        let detail = "the store does not have it".to_owned();
-        self.rest.as_ref().ok_or_else(|| Error::NotFound { object: object(), detail })
+        let detail = "the store does not have it, or not these bytes".to_owned();
+        self.rest.as_ref().ok_or_else(|| Error::Content { object: object(), detail })
     }
 
     /// The pool, where it has a blob that looks whole.

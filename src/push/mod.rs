@@ -23,7 +23,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use proof::{After, Prover};
 use send::{Outcome, Sender};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What to push and how.
@@ -69,7 +69,8 @@ impl Push {
         let progress = self.progress.clone();
         let Outcome { sent, differences: mut different, before, tags, manifests } = Sender::new(self).run().await?;
         let after = Some(After { before, patience, manifests });
-        let (proof, differences) = Prover { reader, jobs, progress, after, tags: tags.clone() }.run(&work).await?;
+        let prover = Prover { reader, jobs, progress, after, tags: tags.clone(), served: Mutex::default() };
+        let (proof, differences, _) = prover.run(&work).await?;
         different.extend(differences);
         Ok(report(&work, Some(sent), proof, different, tags, start))
     }
@@ -97,14 +98,20 @@ fn advise(failure: Failure) -> Failure {
         .hint("`--index all` pushes every platform; digests stay")
 }
 
-/// Reads what a registry serves, and writes nothing. Tags that are only this program's own are not expected.
-pub async fn verify(work: &Work, reader: Destination, jobs: usize, progress: Arc<dyn Progress>) -> Result<PushReport> {
+/// Reads what a registry serves, and writes nothing. Tags that are only this program's own are not expected. Tells
+/// also the manifests that are right.
+pub async fn verify(
+    work: &Work,
+    reader: Destination,
+    jobs: usize,
+    progress: Arc<dyn Progress>,
+) -> Result<(PushReport, HashMap<Digest, RawManifest>)> {
     let start = Instant::now();
     let tags = work.images.iter().map(|image| image.tag.iter().cloned().collect()).collect();
-    let prover = Prover { reader, jobs, progress, after: None, tags };
-    let (proof, differences) = prover.run(work).await?;
+    let prover = Prover { reader, jobs, progress, after: None, tags, served: Mutex::default() };
+    let (proof, differences, served) = prover.run(work).await?;
     let tags = work.images.iter().map(|image| image.tag.iter().cloned().collect()).collect();
-    Ok(report(work, None, proof, differences, tags, start))
+    Ok((report(work, None, proof, differences, tags, start), served))
 }
 
 fn report(
@@ -141,6 +148,20 @@ fn report(
         notes,
         duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
+}
+
+/// Fails where a plan does not say what its manifests say: blobs that it leaves out would be missed by nobody.
+#[expect(clippy::implicit_hasher, reason = "the one map there is")]
+pub fn check_plan(plan: &Plan, manifests: &HashMap<Digest, RawManifest>) -> Result<()> {
+    let wrong = plan
+        .images
+        .iter()
+        .find_map(|image| Some((image, image.contradiction(&|digest| manifests.get(digest).cloned())?)));
+    let Some((image, what)) = wrong else { return Ok(()) };
+    let text = format!("the lock does not say of `{}` what its manifests say: {what}", image.reference);
+    Err(Failure::check(text)
+        .hint("make the lock anew: `bootc-embed plan INPUT… -o LOCK`, or fetch the store anew")
+        .into())
 }
 
 /// The bytes of all manifests of a plan, by digest.

@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Docker's schema 1, whose types all begin so.
 const SCHEMA_ONE: &str = "application/vnd.docker.distribution.manifest.v1";
@@ -33,6 +34,8 @@ pub struct Prover {
     pub after: Option<After>,
     /// Per image the tags that must point to it.
     pub tags: Vec<Vec<String>>,
+    /// What was read and was right; nothing to begin with.
+    pub served: Mutex<HashMap<Digest, RawManifest>>,
 }
 
 /// What is known of what was just pushed.
@@ -58,22 +61,30 @@ enum Expectation {
 }
 
 impl Prover {
-    /// Looks at everything; the differences are in no order.
-    pub async fn run(self, work: &Work) -> Result<(Proof, Vec<Difference>)> {
+    /// Looks at everything; the differences are in no order. The last are manifests that were what they should be.
+    pub async fn run(self, work: &Work) -> Result<(Proof, Vec<Difference>, HashMap<Digest, RawManifest>)> {
         let mut seen = BTreeSet::new();
         let mut all = Vec::new();
-        for (image, tags) in work.images.iter().zip(&self.tags) {
+        let mut left: Vec<AtomicUsize> = Vec::new();
+        for (number, (image, tags)) in work.images.iter().zip(&self.tags).enumerate() {
+            let before = all.len();
             for expectation in self.expectations(image, tags) {
                 if seen.insert((&image.to, expectation.clone())) {
-                    all.push((&image.to, expectation));
+                    all.push((number, &image.to, expectation));
                 }
             }
+            left.push(AtomicUsize::new(all.len() - before));
         }
-        self.progress.start("Reading back", all.len() as u64, false);
-        let this = &self;
-        let looked = stream::iter(all).map(|(to, expectation)| async move {
+        self.progress.start("Reading back", work.images.len() as u64, false);
+        // An image all of which is looked at with others.
+        let nothing = left.iter().filter(|left| left.load(Relaxed) == 0).count();
+        self.progress.advance(nothing as u64);
+        let (this, left) = (&self, &left);
+        let looked = stream::iter(all).map(|(number, to, expectation)| async move {
             let found = this.look(to, &expectation).await;
-            this.progress.advance(1);
+            if left[number].fetch_sub(1, Relaxed) == 1 {
+                this.progress.advance(1);
+            }
             found.with_context(|| format!("reading back from `{to}`"))
         });
         let found: Vec<(Proof, Vec<Difference>)> = looked.buffer_unordered(self.jobs * 2).try_collect().await?;
@@ -83,7 +94,7 @@ impl Prover {
             proof.add(more);
             differences.extend(different);
         }
-        Ok((proof, differences))
+        Ok((proof, differences, self.served.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn expectations(&self, image: &Image, tags: &[String]) -> Vec<Expectation> {
@@ -170,7 +181,15 @@ impl Prover {
             let passing = |difference: &Difference| matches!(difference.kind, Kind::Missing | Kind::Stale);
             match waits.next() {
                 Some(wait) if different.iter().any(passing) => tokio::time::sleep(wait).await,
-                _ => return Ok(different),
+                _ => {
+                    if let (true, Some(served)) = (different.is_empty(), served)
+                        && let Ok(raw) = RawManifest::new(served.bytes, served.content_type.as_deref())
+                    {
+                        let mut all = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+                        all.insert(raw.digest().clone(), raw);
+                    }
+                    return Ok(different);
+                }
             }
         }
     }
@@ -237,8 +256,12 @@ impl Prover {
             let message = format!("the registry serves {size} other bytes (sha256 of what came: {found})");
             return differs(Kind::OtherBytes, message);
         }
-        let by = if after.is_some() { ": another writer has moved it since" } else { "" };
-        differs(Kind::OtherWriter, format!("it points to {found}, not to {}{by}", wanted.digest))
+        let message = format!("it points to {found}, not to {}", wanted.digest);
+        if after.is_some() {
+            return differs(Kind::OtherWriter, message + ": another writer has moved it since");
+        }
+        let hint = "find out who writes this tag; what was pushed with `--index prune` is looked at with that too";
+        Difference { hint: Some(hint.to_owned()), ..differs(Kind::OtherWriter, message) }
     }
 
     async fn blob(&self, to: &Repository, wanted: &Descriptor) -> Result<Option<Difference>, Error> {

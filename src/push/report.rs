@@ -136,7 +136,7 @@ pub enum Kind {
     OtherWriter,
     /// Not the media type, size or digest that it must say.
     WrongHeader,
-    /// Another signature is there than the one that belongs to the image.
+    /// Another signature is there than the one that belongs to the image, or something that is no list of referrers.
     OtherSignature,
 }
 
@@ -152,7 +152,7 @@ impl Kind {
             }
             Kind::OtherWriter => "find out who else writes this tag, then push again",
             Kind::WrongHeader => "runtimes may refuse it: report it to who runs the registry",
-            Kind::OtherSignature => "look at it; `--overwrite-signatures` puts the one of the set in its place",
+            Kind::OtherSignature => "look at it; `--overwrite-signatures` replaces a signature by the one of the set",
         }
     }
 }

@@ -152,7 +152,7 @@ impl Sender {
         let mut missing = Vec::new();
         for (to, image) in &blob.places {
             // Where nothing was before, to take it over costs no more than to ask whether it is there.
-            if self.is_fresh(to) && self.holder(to, digest).is_some() {
+            if self.is_fresh(to) && (!missing.is_empty() || self.holder(to, digest).is_some()) {
                 missing.push((*to, image));
                 continue;
             }
@@ -180,7 +180,7 @@ impl Sender {
         let mut part = self.push.progress.part(&name, blob.size);
         let upload = Upload { to, blob, from: from.as_ref(), source: self.push.source.as_ref(), image };
         let done = self.push.destination.upload(&upload, part.as_mut()).await;
-        match done.with_context(|| format!("pushing the blob `{name}`"))? {
+        match done.with_context(|| format!("pushing a blob of `{}`", image.repository))? {
             Uploaded::Mounted => self.count(|sent| sent.mounted += 1),
             Uploaded::Sent(bytes) => self.count(|sent| {
                 sent.blobs += 1;
@@ -227,7 +227,7 @@ impl Sender {
 
     pub(super) async fn put(&self, repository: &Repository, at: At<'_>, manifest: &Descriptor) -> Result<()> {
         let done = self.push.destination.put(repository, at, self.raw(&manifest.digest)?).await;
-        done.with_context(|| format!("pushing `{}`", at.of(repository)))?;
+        done.with_context(|| format!("pushing to `{repository}`"))?;
         self.count(|sent| sent.manifests += 1);
         Ok(())
     }

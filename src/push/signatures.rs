@@ -76,8 +76,19 @@ impl Belongings<'_> {
         }
         let tag = referrers_tag(&signed.digest);
         let there = push.destination.read(&image.to, At::Tag(&tag)).await.with_context(name)?;
-        let there = there.map(|served| served.bytes);
-        let Some(list) = self.list(signed, there.as_deref())? else { return Ok(()) };
+        let there: Option<Value> = match there {
+            None => None,
+            Some(served) => match referrers_list(&served.bytes) {
+                Some(list) => Some(list),
+                None => {
+                    let message = "it is no list of referrers, and stands where clients look for one".to_owned();
+                    let object = format!("{}:{tag}", image.to);
+                    self.sender.differs(Difference::new(object, Kind::OtherSignature, message));
+                    return Ok(());
+                }
+            },
+        };
+        let Some(list) = self.list(signed, there)? else { return Ok(()) };
         push.destination.put(&image.to, At::Tag(&tag), &list).await.with_context(name)?;
         self.sender.count(|sent| sent.signatures += 1);
         Ok(())
@@ -85,21 +96,18 @@ impl Belongings<'_> {
 
     /// The list of referrers as it should be, where it is not: the one of the source if nothing is there and
     /// it names nothing else, otherwise one of those that are there and of those of the set.
-    fn list(&self, signed: &Signed, there: Option<&[u8]>) -> Result<Option<RawManifest>> {
+    fn list(&self, signed: &Signed, there: Option<Value>) -> Result<Option<RawManifest>> {
         let ours: Vec<&Digest> = signed.referrers.iter().map(|referrer| &referrer.manifest.digest).collect();
-        let named = |bytes: &[u8]| -> Vec<Value> {
-            let list: Value = serde_json::from_slice(bytes).unwrap_or_default();
-            list["manifests"].as_array().cloned().unwrap_or_default()
-        };
         let digest = |entry: &Value| entry["digest"].as_str().unwrap_or_default().to_owned();
         let is_ours = |entry: &Value| ours.iter().any(|own| own.to_string() == digest(entry));
-        if let (None, Some(tag)) = (there, &signed.referrers_tag) {
+        if let (None, Some(tag)) = (&there, &signed.referrers_tag) {
             let original = self.sender.raw(&tag.digest)?;
-            if named(original.bytes()).iter().all(is_ours) {
+            if referrers_list(original.bytes()).is_some_and(|list| entries(&list).iter().all(is_ours)) {
                 return Ok(Some(original.clone()));
             }
         }
-        let mut entries = there.map(named).unwrap_or_default();
+        let mut list = there.unwrap_or_else(|| json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }));
+        let mut entries = entries(&list);
         let known: Vec<String> = entries.iter().map(digest).collect();
         let before = entries.len();
         for referrer in &signed.referrers {
@@ -122,7 +130,18 @@ impl Belongings<'_> {
         if entries.len() == before {
             return Ok(None);
         }
-        let list = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+        list["manifests"] = entries.into();
         Ok(Some(RawManifest::new(list.to_string().into_bytes(), Some(OCI_INDEX))?))
     }
+}
+
+/// A list of referrers; `None` where it is anything else, an image index among it, whose entries have platforms.
+fn referrers_list(bytes: &[u8]) -> Option<Value> {
+    let list: Value = serde_json::from_slice(bytes).ok()?;
+    let is_list = list["manifests"].is_array() && list.get("mediaType").is_none_or(|found| found == OCI_INDEX);
+    (is_list && entries(&list).iter().all(|entry| entry.get("platform").is_none())).then_some(list)
+}
+
+fn entries(list: &Value) -> Vec<Value> {
+    list["manifests"].as_array().cloned().unwrap_or_default()
 }

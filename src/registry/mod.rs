@@ -167,6 +167,14 @@ pub enum Error {
         /// Status and what the registry says of it.
         detail: String,
     },
+    /// What is to be written cannot be had, or is not what it should be.
+    #[error("what is to be pushed as `{object}` is not usable: {detail}")]
+    Content {
+        /// What was to be written.
+        object: String,
+        /// What is wrong with it where it is read.
+        detail: String,
+    },
     /// A registry that does not take what is written.
     #[error("`{object}` is refused: the registry answered {answer}")]
     Refused {
@@ -315,7 +323,9 @@ impl Error {
                 "a registry without TLS needs `--tls-verify=false`, or `insecure = true` in registries.conf".to_owned()
             }
             Error::Unreachable { .. } => "check the name, the port and the network".to_owned(),
-            Error::Interrupted { .. } => "run the same command again: what is complete is not fetched twice".to_owned(),
+            Error::Interrupted { .. } => {
+                "run the same command again: what is complete is not transferred twice".to_owned()
+            }
             Error::WrongBytes { .. } => {
                 "a proxy or mirror on the way may be changing content; do not ship it".to_owned()
             }
@@ -341,6 +351,10 @@ impl Error {
             Error::WrongSize { .. } => "the image was pushed wrongly, or something on the way cuts it".to_owned(),
             Error::Blocked { .. } => "change registries.conf, or name another with `--registries-conf`".to_owned(),
             Error::GaveUp { last, .. } => return last.hints(),
+            Error::Content { .. } => {
+                "the store, or who serves the set, is damaged: fetch the set anew (`bootc-embed fetch … --store DIR`)"
+                    .to_owned()
+            }
             Error::Refused { status: 413, .. } => {
                 "a proxy before the registry may limit how much can be sent at once: raise its limit".to_owned()
             }

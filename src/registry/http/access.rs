@@ -203,6 +203,9 @@ impl Access {
         let mut text = text.to_owned();
         for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
             text = text.replace(secret.as_str(), "***");
+            // As it stands in JSON.
+            let quoted = serde_json::Value::from(secret.as_str()).to_string();
+            text = text.replace(quoted.trim_matches('"'), "***");
         }
         text
     }
@@ -212,4 +215,21 @@ fn secret_header(value: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::registries_conf::RegistriesConf;
+
+    #[test]
+    fn secrets_are_hidden_also_as_json_writes_them() {
+        let keyring = Keyring::new(crate::registry::auth::Search::default(), &RegistriesConf::default());
+        let access = Access::new(keyring, vec!["pass\"w\u{f6}rd".to_owned(), "abc".to_owned()]);
+        for text in ["it was pass\"w\u{f6}rd", r#"{"pw":"pass\"w\u{f6}rd"}"#] {
+            let hidden = access.redact(&text.replace("\\u{f6}", "\u{f6}"));
+            assert!(!hidden.contains("pass"), "{hidden}");
+        }
+        assert_eq!(access.redact("abc"), "abc", "too short to be told from other text");
+    }
 }

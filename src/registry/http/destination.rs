@@ -6,7 +6,7 @@
 use super::access::Scope;
 use super::ask::{Answered, Ask, Place};
 use super::attempts::Source;
-use super::failure::{Again, Failed, MAX_ERROR_BODY, full_text, one_line, read_capped};
+use super::failure::{Again, Failed, MAX_ERROR_BODY, full_text, one_line, other_host, read_capped};
 use super::{Http, Inner};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
 use crate::model::{Digest, Progress, RawManifest, Repository};
@@ -119,7 +119,7 @@ impl Destination {
         headers: &[(HeaderName, String)],
         object: &str,
     ) -> Result<Option<Held>, Error> {
-        let scope = Scope::push(repository);
+        let scope = self.scope(repository);
         let ask =
             Ask { method: Method::HEAD, place: Place::Below(path.to_owned()), scope, headers, body: None, object };
         let mut attempts = self.inner.attempts(vec![self.source(repository)?]);
@@ -161,9 +161,10 @@ impl Destination {
             return Err(self.inner.refusal(source, answered, object).await);
         }
         let response = answered.response;
-        let content_type = text(response.headers(), &CONTENT_TYPE);
-        let content_type = content_type.and_then(|t| Some(t.split(';').next()?.trim().to_owned()));
-        let digest = text(response.headers(), &CONTENT_DIGEST);
+        // A registry may send back what it was sent.
+        let said = |name| text(response.headers(), name).map(|text| one_line(&self.inner.access.redact(&text)));
+        let content_type = said(&CONTENT_TYPE).and_then(|t| Some(t.split(';').next()?.trim().to_owned()));
+        let digest = said(&CONTENT_DIGEST);
         let bytes = read_capped(response, MAX_MANIFEST_SIZE, object, self.inner.options.stall).await?;
         Ok(Served { bytes, content_type, digest })
     }
@@ -203,8 +204,10 @@ impl Inner {
         let Answered { response, with_pass } = answered;
         let credentials = if with_pass { self.access.origin(&source.repository).await } else { None };
         let (status, headers) = (response.status(), response.headers().clone());
+        let answered_by = other_host(&source.endpoint.host, Some(response.url()));
+        let answered_by = answered_by.map(|host| format!(" (from `{host}`, where it sends us)")).unwrap_or_default();
         let body = read_capped(response, MAX_ERROR_BODY, object, self.options.stall).await.unwrap_or_default();
-        let message = one_line(&self.access.redact(&full_text(status, &body)));
+        let message = one_line(&self.access.redact(&full_text(status, &body))) + &answered_by;
         let failed = Failed::of_status("the registry", status, &headers, object, message.clone(), credentials);
         match failed {
             Failed { error: Error::Answer { object, .. }, again: Again::Never } => {

@@ -8,7 +8,7 @@ use super::access::{Renewed, Scope};
 use super::ask::{Answered, Ask, Place, dress};
 use super::attempts::{Attempts, Source};
 use super::destination::Destination;
-use super::failure::{Failed, one_line};
+use super::failure::{Failed, one_line, other_host};
 use crate::model::progress::Part;
 use crate::model::{Descriptor, Digest, Hasher, PinnedReference, Repository};
 use crate::registry::{BlobStream, Error, Registry};
@@ -171,6 +171,10 @@ impl Run<'_> {
                     self.from = None;
                     Box::pin(self.begin(source)).await
                 }
+                status if status.is_success() => {
+                    let detail = format!("the registry answered {status} where an upload should have begun");
+                    Err(Failed::for_good(Error::Answer { object: self.object.clone(), detail }))
+                }
                 _ => Err(self.destination.inner.write_refusal(source, answered, &self.object).await),
             },
             Err(failed) if self.from.is_some() && matches!(failed.error, Error::Denied { .. }) => {
@@ -250,7 +254,8 @@ impl Run<'_> {
         if status.is_success() {
             return Ok(answered.response);
         }
-        if status == StatusCode::UNAUTHORIZED && own {
+        let elsewhere = other_host(&endpoint.host, Some(answered.response.url())).is_some();
+        if status == StatusCode::UNAUTHORIZED && own && !elsewhere {
             let headers = answered.response.headers();
             let renewed = inner.access.renew(source, &scope, pass.as_ref(), headers, greeting, &self.object).await?;
             if matches!(renewed, Renewed::ByAnother(_) | Renewed::Here(Some(_))) {
@@ -264,7 +269,7 @@ impl Run<'_> {
     /// Goes on after bytes that came wrong, where others may come.
     fn distrust(&mut self, error: Error) -> Result<(), Error> {
         let digest: &Digest = &self.upload.blob.digest;
-        let wrong = matches!(error.last(), Error::WrongBytes { .. } | Error::WrongSize { .. });
+        let wrong = matches!(error.last(), Error::Content { .. });
         if !wrong || self.restarts == MAX_RESTARTS || !self.upload.source.distrust(self.upload.image, digest) {
             return Err(error);
         }
@@ -330,13 +335,14 @@ impl Outgoing {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let size = self.blob.size;
-        let wrong_size = |object: &str, found| Error::WrongSize { object: object.to_owned(), wanted: size, found };
+        let wrong = |detail: String| Error::Content { object: self.object.clone(), detail };
+        let wrong_size = |found| wrong(format!("it has {found} bytes where {size} are announced"));
         let Some(chunk) = self.bytes.next().await.transpose()? else {
-            return if self.at == size { Ok(None) } else { Err(wrong_size(&self.object, self.at)) };
+            return if self.at == size { Ok(None) } else { Err(wrong_size(self.at)) };
         };
         self.at += chunk.len() as u64;
         if self.at > size {
-            return Err(wrong_size(&self.object, self.at));
+            return Err(wrong_size(self.at));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
@@ -346,7 +352,7 @@ impl Outgoing {
         {
             let found = hasher.finish();
             if found != self.blob.digest {
-                return Err(Error::WrongBytes { object: self.object.clone(), found });
+                return Err(wrong(format!("it has other bytes, which hash to {found}")));
             }
         }
         self.sent.fetch_add(chunk.len() as u64, Relaxed);

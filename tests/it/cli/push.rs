@@ -70,19 +70,19 @@ fn what_is_printed() {
     2 images at MIRROR: 2 sparse
       sent     66.8 KiB in 5 blobs in TIME s; 1 taken over from other repositories, 0 there before
       wrote    4 manifests, 1 tag
-      proven   4 manifests, 3 tags, 6 blobs, 2 absent instances
+      proven   4 manifests, 3 tags, 2 absent instances, 6 blobs by their sizes
     ");
     assert!(pushed.errors.contains("next: `bootc-embed emit mirror-manifests --store store --mirror"), "{pushed}");
     let looked = rig.push(&["--verify-only", "--store", "store", registry.host()]).success();
     insta::assert_snapshot!(rig.stable(&looked.text(), &registry), @r"
     2 images at MIRROR: 2 sparse
-      proven   4 manifests, 1 tag, 6 blobs, 2 absent instances
+      proven   4 manifests, 1 tag, 2 absent instances, 6 blobs by their sizes
     ");
     registry.set_tag("team/database", "v1", b"{}", "application/json");
     let differs = rig.push(&["--verify-only", "--store", "store", registry.host()]).fails_with(1);
     let text = rig.stable(&differs.text(), &registry);
     assert!(text.contains("differs  MIRROR/team/database:v1\n         it points to sha256:"), "{text}");
-    assert!(text.contains("hint: find out who else writes this tag"), "{text}");
+    assert!(text.contains("hint: find out who writes this tag"), "{text}");
     let json: Value = serde_json::from_slice(
         &rig.push(&["--format", "json", "--verify-only", "--store", "store", registry.host()]).fails_with(1).output,
     )
@@ -143,6 +143,12 @@ fn what_is_refused() {
         (&["--lock", "lock.json", "127.0.0.1:1"], 2, &["lock.json"]),
         (&["--store", "store", "127.0.0.1:1"], 3, &["127.0.0.1:1", "cannot be reached", "hint: "]),
         (&["--store", "store", "other.example=127.0.0.1:1"], 2, &["nothing says where", "hint: "]),
+        (
+            &["--store", "store", "--mirror", "127.0.0.1:2", "127.0.0.1:1"],
+            2,
+            &["does not say of what", "SOURCE=MIRROR"],
+        ),
+        (&["--store", "store", "--alias-map", "none/map.json", "127.0.0.1:1"], 3, &["writing `none/map.json`"]),
         (
             &["--store", "store", "--registries-conf", "blocked.conf", "blocked.example"],
             3,

@@ -128,7 +128,7 @@ impl Rig {
 
     fn verify(&self, registry: &WritableRegistry) -> PushReport {
         let work = self.work(registry, false).expect("the set can be mapped");
-        wait(push::verify(&work, self.reader(), 4, Arc::new(Silent))).unwrap_or_else(|e| panic!("{e:#}"))
+        wait(push::verify(&work, self.reader(), 4, Arc::new(Silent))).unwrap_or_else(|e| panic!("{e:#}")).0
     }
 }
 
@@ -563,6 +563,14 @@ fn referrers_travel() {
     registry.forget_requests();
     proven(&rig.kept(&registry));
     assert_eq!(methods(&registry.requests()), ["GET", "HEAD"].into(), "nothing is written twice");
+    // Something else stands there: it is nobody's list.
+    let index = rig.two.1.clone();
+    for (bytes, media_type) in [(index.bytes.as_slice(), DOCKER_LIST), (rig.one.1.bytes.as_slice(), OCI_INDEX)] {
+        let registry = WritableRegistry::start(Behaviour::default());
+        registry.set_tag("mirror/team/one", &fallback_tag(&native), bytes, media_type);
+        assert_eq!(kinds(&rig.kept(&registry)), [Kind::Missing, Kind::OtherSignature]);
+        assert_eq!(registry.manifest("mirror/team/one", &fallback_tag(&native)).as_deref(), Some(bytes));
+    }
     registry.remove_tag("mirror/team/one", &fallback_tag(&native));
     assert_eq!(kinds(&rig.verify(&registry)), [Kind::Missing]);
 }
@@ -589,6 +597,57 @@ fn what_cannot_be_pushed_is_told_before() {
     assert_eq!(registry.requests(), []);
 }
 
+/// A lock that says something else than its manifests is told of, whichever way it does.
+#[test]
+fn a_lock_must_say_what_its_manifests_say() {
+    let rig = Rig::new();
+    let changes: [(&str, fn(&mut Plan)); 8] = [
+        ("another instance", |plan| plan.images[0].instances[0] = plan.images[1].instances[0].clone()),
+        ("no layers", |plan| plan.images[0].instances[0].layers.clear()),
+        ("another config", |plan| plan.images[0].instances[0].config = plan.images[1].instances[0].config.clone()),
+        ("nothing is absent", |plan| plan.images[0].absent.clear()),
+        ("more is absent", |plan| {
+            let more = plan.images[1].absent[0].clone();
+            plan.images[0].absent.push(more);
+        }),
+        ("another size", |plan| plan.images[0].manifest.size += 1),
+        ("another index", |plan| plan.images[0].manifest = plan.images[1].manifest.clone()),
+        ("another name", |plan| {
+            let name = format!("source.example/team/one@{}", plan.images[1].manifest.digest);
+            plan.images[0].reference = name.parse().expect("a reference");
+        }),
+    ];
+    let registry = WritableRegistry::start(Behaviour::default());
+    rig.kept(&registry);
+    for (name, change) in changes {
+        let mut plan = rig.plan.clone();
+        change(&mut plan);
+        let manifests = wait(push::manifests(&rig.plan, &rig.content(), 4)).expect("they are known");
+        let error = push::check_plan(&plan, &manifests).expect_err(name);
+        assert!(format!("{error:#}").contains("what its manifests say"), "{name}: {error:#}");
+        // A look at the mirror alone finds it too, where it does not differ anyway.
+        let rig = Rig { plan, ..Rig::new() };
+        let work = rig.work(&registry, false).expect("the set can be mapped");
+        let (report, served) = wait(push::verify(&work, rig.reader(), 4, Arc::new(Silent))).expect("it can be read");
+        assert!(!report.differences.is_empty() || push::check_plan(&rig.plan, &served).is_err(), "{name}");
+    }
+    let manifests = wait(push::manifests(&rig.plan, &rig.content(), 4)).expect("they are known");
+    push::check_plan(&rig.plan, &manifests).expect("it says what they say");
+}
+
+/// Who only looks asks for no more than to read, and what a registry sends back of it is not shown.
+#[test]
+fn a_look_needs_no_more_than_to_read() {
+    let registry = WritableRegistry::start(Behaviour { auth: Auth::Bearer, ..Behaviour::default() });
+    let rig = Rig::new().log_in(&registry);
+    rig.kept(&registry);
+    registry.forget_requests();
+    proven(&rig.verify(&registry));
+    let asked: Vec<String> = registry.requests().into_iter().map(|asked| asked.path).collect();
+    assert!(asked.iter().any(|path| path.contains("/token")), "{asked:#?}");
+    assert!(!asked.iter().any(|path| path.contains("push")), "{asked:#?}");
+}
+
 /// Bytes of a damaged store never become a blob.
 #[test]
 fn a_damaged_store_is_found_out() {
@@ -605,7 +664,8 @@ fn a_damaged_store_is_found_out() {
     let registry = WritableRegistry::start(Behaviour::default());
     let alone = Content { pool: pool(), ..Content::default() };
     let error = rig.push_with(&registry, IndexMode::Keep, |push| push.source = Arc::new(alone)).expect_err("damaged");
-    assert!(format!("{error:#}").contains("other bytes"), "{error:#}");
+    let text = format!("{error:#}");
+    assert!(text.contains("other bytes") && text.contains("what is to be pushed"), "{text}");
     assert!(!registry.has_blob("mirror/team/one", &layer.digest.to_string()));
     // Where the registry that it came from is there, it comes from there.
     let both = Content { pool: pool(), rest: Some(Arc::new(rig.source.clone())), ..Content::default() };
