@@ -137,7 +137,7 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             Verb::Emit(args) => emit::run(&args, &printer).await,
             Verb::Validate(args) => validate::run(args, &printer).await,
             Verb::Explain(args) => explain::run(&args, &printer),
-            Verb::Push(args) => push::run(args, &printer).await,
+            Verb::Push(args) => Box::pin(push::run(args, &printer)).await,
             Verb::Serve(args) => serve::run(&args, &printer).await,
         }
     };

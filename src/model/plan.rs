@@ -206,7 +206,7 @@ impl PlannedImage {
                 return Some(format!("the size or type of {} is another one", descriptor.digest));
             }
         }
-        let Some(top) = raw(&self.manifest.digest) else { return None };
+        let top = raw(&self.manifest.digest)?;
         if top.is_index() != self.is_index() {
             return Some(format!("whether {} is an index", self.manifest.digest));
         }

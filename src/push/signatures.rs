@@ -76,17 +76,17 @@ impl Belongings<'_> {
         }
         let tag = referrers_tag(&signed.digest);
         let there = push.destination.read(&image.to, At::Tag(&tag)).await.with_context(name)?;
-        let there: Option<Value> = match there {
+        let there = match there {
             None => None,
-            Some(served) => match referrers_list(&served.bytes) {
-                Some(list) => Some(list),
-                None => {
+            Some(served) => {
+                let Some(list) = referrers_list(&served.bytes) else {
                     let message = "it is no list of referrers, and stands where clients look for one".to_owned();
                     let object = format!("{}:{tag}", image.to);
                     self.sender.differs(Difference::new(object, Kind::OtherSignature, message));
                     return Ok(());
-                }
-            },
+                };
+                Some(list)
+            }
         };
         let Some(list) = self.list(signed, there)? else { return Ok(()) };
         push.destination.put(&image.to, At::Tag(&tag), &list).await.with_context(name)?;

@@ -280,7 +280,7 @@ impl Registry for Http {
 
     async fn referrers(&self, image: &PinnedReference) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let source = self.server(image).await?;
-        self.inner.referrers_at(source, &image.digest).await
+        Box::pin(self.inner.referrers_at(source, &image.digest)).await
     }
 
     async fn lookaside(&self, image: &PinnedReference) -> Result<Vec<Vec<u8>>, Error> {

@@ -277,7 +277,8 @@ fn a_push_refreshes_the_image_stream() {
     let instances = ["linux/amd64", "linux/arm64"].map(|platform| Image::new(platform).build());
     let index = Index::new(Format::Oci).instances(&instances).build();
     let repository = Repository::new("team/app").instances(&instances).index(&index).tag("v1", &index);
-    let (source, folder) = (FaultyRegistry::start(&[repository.clone()]), tempfile::tempdir().expect("a folder"));
+    let (source, folder) =
+        (FaultyRegistry::start(std::slice::from_ref(&repository)), tempfile::tempdir().expect("a folder"));
     let digests = |instances: &[Instance]| -> Vec<Digest> {
         instances.iter().map(|instance| instance.manifest.digest.parse().expect("a digest")).collect()
     };

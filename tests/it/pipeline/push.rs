@@ -597,11 +597,14 @@ fn what_cannot_be_pushed_is_told_before() {
     assert_eq!(registry.requests(), []);
 }
 
+/// What is wrong with a plan.
+type Change = fn(&mut Plan);
+
 /// A lock that says something else than its manifests is told of, whichever way it does.
 #[test]
 fn a_lock_must_say_what_its_manifests_say() {
     let rig = Rig::new();
-    let changes: [(&str, fn(&mut Plan)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("another instance", |plan| plan.images[0].instances[0] = plan.images[1].instances[0].clone()),
         ("no layers", |plan| plan.images[0].instances[0].layers.clear()),
         ("another config", |plan| plan.images[0].instances[0].config = plan.images[1].instances[0].config.clone()),
