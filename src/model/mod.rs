@@ -4,6 +4,7 @@ pub mod choice;
 pub mod crio;
 pub mod digest;
 pub mod failure;
+pub mod fields;
 pub mod finding;
 pub mod grammar;
 #[cfg(feature = "openshift")]

@@ -5,11 +5,9 @@
 //! one before it, the first one with what separates it from the next.
 
 use super::digest::Digest;
+use super::fields::{Fields, place};
 use super::manifest::{ManifestError, RawManifest};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
-use std::ops::Range;
 
 /// Why an index cannot be cut.
 #[derive(Debug, thiserror::Error)]
@@ -65,56 +63,10 @@ impl RawManifest {
     }
 }
 
-/// Where a part of some bytes stands in them.
-fn place(part: &str, whole: &[u8]) -> Range<usize> {
-    let start = part.as_ptr().addr() - whole.as_ptr().addr();
-    start..start + part.len()
-}
-
 /// The digest of an entry.
 fn digest(entry: &RawValue) -> Result<String, String> {
-    let fields: Fields = serde_json::from_str(entry.get()).map_err(|_| "there is no object".to_owned())?;
+    let fields = Fields::of(entry)?;
     serde_json::from_str(fields.only("digest")?.get()).map_err(|_| "`digest` is no text".to_owned())
-}
-
-/// The fields of an object as they stand there, all of them.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'a> Fields<'a> {
-    /// A field that must stand there once. Go, in which runtimes and registries are written, takes keys that
-    /// differ in case only for one, and the last one counts.
-    fn only(&self, key: &str) -> Result<&'a RawValue, String> {
-        let folded = |text: &str| text.chars().flat_map(char::to_uppercase).collect::<String>();
-        let mut same = self.0.iter().filter(|(name, _)| folded(name) == folded(key));
-        match (same.next(), same.next()) {
-            (Some((name, value)), None) if name == key => Ok(value),
-            (Some((name, _)), None) => Err(format!("`{name}` stands for `{key}`")),
-            (None, _) => Err(format!("`{key}` is missing")),
-            (Some(_), Some(_)) => Err(format!("`{key}` stands twice, in whatever case")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
 }
 
 #[cfg(test)]
