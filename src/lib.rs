@@ -16,6 +16,8 @@
 //!     files           Store           a registry,     a registry over a Store
 //!                                     read back
 //!
+//!  a release ── prune: payloads, indexes, platforms → a release of these platforms
+//!
 //!  root · store · image · storage ── target: files → Tree ── validate: Tree × Release → Report
 //! ```
 //!
@@ -38,6 +40,7 @@ pub mod discover;
 pub mod emit;
 pub mod fetch;
 pub mod model;
+pub mod prune;
 pub mod push;
 pub mod registry;
 pub mod resolve;

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Module and layer, 1 at the top.
-const LAYERS: [(&str, u8); 15] = [
+const LAYERS: [(&str, u8); 16] = [
     ("cli", 1),
     ("discover", 2),
     ("resolve", 2),
     ("fetch", 2),
     ("emit", 2),
+    ("prune", 2),
     ("push", 2),
     ("serve", 2),
     ("signatures", 2),

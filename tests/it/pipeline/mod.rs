@@ -7,6 +7,7 @@ mod http;
 mod mirror_manifests;
 mod mirrors;
 mod properties;
+mod prune;
 mod push;
 mod resolve;
 mod rig;
