@@ -39,6 +39,7 @@ complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "emit" -d 'P
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "push" -d 'Push a set to a registry, and prove what it serves'
+complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "prune-release" -d 'Build a release of OpenShift that carries only some architectures, push it, and prove what the registry serves'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
 complete -c bootc-embed -n "__fish_bootc_embed_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -l root -d 'The root of the image that is being built' -r -F
@@ -75,6 +76,18 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand embed" -s h -l h
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l why -d 'Show only this image and everything that asks for it: a reference, or its repository or digest' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l platform -d 'Keep what this platform needs, as os/architecture[/variant]; may be given several times. [default: the platform this program runs on]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l exclude -d 'Leave this image out: a reference as a file names it, or its beginning and `*`; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand list" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
 json\t'For programs; fields are only ever added'
 html\t'One page that shows everything; of `validate` only'
@@ -304,6 +317,34 @@ complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l skip-li
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -l all-platforms -d 'Keep every platform of every index'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l platform -d 'Carry this platform, as os/architecture; may be given several times' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l to -d 'Where the new release goes, with its tag' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l to-components -d 'Where the images of its components go' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l drop-placeholders -d 'Leave out the images of `pod` that stand where a component is not built for an architecture' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l component -d 'Prune this component only; may be given several times. [default: all]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l report -d 'Write the report there: `.json` or `.txt`' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l map -d 'Write old and new pullspecs there, as a JSON object' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l mirror-manifests -d 'Write there what makes clusters find the unchanged images: ImageDigestMirrorSet and the like' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l transport -d 'Who speaks to registries' -r -f -a "http\t'This program itself'
+proxy\t'Through skopeo, for hosts that need settings which only it honours'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l authfile -d 'File with credentials. [default: $REGISTRY_AUTH_FILE, then where podman and docker keep them]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l cert-dir -d 'Folder with certificates: *.crt of authorities, *.cert and *.key of the client. [default: the registry\'s folder in certs.d, as podman and docker have it]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l registries-conf -d 'Read this registries.conf instead of the user\'s or the system\'s' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l registries-conf-dir -d 'Read the *.conf of this folder instead of those of registries.conf.d' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l registries-d -d 'Read the *.yaml of this folder instead of those of registries.d: where signatures are kept beside registries (`lookaside`). [default: of `embed`, that of its root; else the user\'s or the system\'s]' -r -F
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l tls-verify -d 'Verify certificates; when false, plain HTTP is taken too where HTTPS does not answer' -r -f -a "true\t''
+false\t''"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l jobs -d 'How many blobs at once; of manifests, which are small, twice as many' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l retries -d 'How often a request is repeated that failed for a passing reason: a broken or stalled connection, an overloaded registry' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l timeout -d 'Give up after this long altogether: a number with s, m or h. [default: never]' -r
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
+json\t'For programs; fields are only ever added'
+html\t'One page that shows everything; of `validate` only'
+junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -l dry-run -d 'Push nothing: only say what would be done'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -s q -l quiet -d 'Say nothing on standard error but errors'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand prune-release" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l store -d 'The store' -r -F
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l listen -d 'Address and port; port 0 lets the system choose. Nothing asks who connects' -r
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -l format -d 'How results are printed on standard output' -r -f -a "text\t'For people'
@@ -312,13 +353,14 @@ html\t'One page that shows everything; of `validate` only'
 junit\t'For CI systems, JUnit\'s XML; of `validate` only'"
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s q -l quiet -d 'Say nothing on standard error but errors'
 complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "emit" -d 'Print or write the files that go with a store'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "push" -d 'Push a set to a registry, and prove what it serves'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
-complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "embed" -d 'Discover, resolve, fetch and emit into a root: the main job'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "list" -d 'Show which images would be embedded, and which file asks for each'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "plan" -d 'Resolve only: sizes, shared bytes, bytes saved; writes the lock with -o'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "fetch" -d 'Fill a store, and nothing else'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "emit" -d 'Print or write the files that go with a store'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "validate" -d 'Say whether an image, a root or a store will start offline, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "explain" -d 'Say step by step whether a reference starts without a network on a root, and why not'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "push" -d 'Push a set to a registry, and prove what it serves'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "prune-release" -d 'Build a release of OpenShift that carries only some architectures, push it, and prove what the registry serves'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "serve" -d 'Serve a store or an OCI layout as a read-only registry'
+complete -c bootc-embed -n "__fish_bootc_embed_using_subcommand help; and not __fish_seen_subcommand_from embed list plan fetch emit validate explain push prune-release serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -2,6 +2,7 @@
 
 use super::environment;
 use super::printer::Printer;
+use super::release;
 use crate::discover::{Input, discover};
 use crate::emit::REGISTRIES_D;
 use crate::fetch::StoreFirst;
@@ -85,6 +86,11 @@ impl PlatformArgs {
             return Err(Failure::usage("`--exclude` leaves no image").hint("exclude fewer").into());
         }
         Ok(())
+    }
+
+    /// The platforms that are wanted; none where all are.
+    pub fn chosen(&self) -> Vec<Platform> {
+        self.platforms().chosen().to_vec()
     }
 
     /// The platforms that the user gave; `None` where none.
@@ -315,7 +321,9 @@ impl SetArgs {
         present: Option<Pool>,
         printer: &Printer,
     ) -> Result<(Arc<dyn Registry>, Resolved)> {
-        let (release, platforms) = self.platforms.discover(inputs)?;
+        let connect = async || self.registry.connect(printer).await;
+        let inputs = release::read_inputs(inputs, &self.platforms.chosen(), connect).await?;
+        let (release, platforms) = self.platforms.discover(&inputs)?;
         warn_of_unusable(&release, printer);
         let mut lane = self.registry.connect(printer).await?;
         if let Some(pool) = present {

@@ -60,7 +60,7 @@ pub async fn run(mut args: Args, printer: &Printer) -> Result<()> {
     let mut inputs = inputs(&args.inputs);
     if inputs.is_empty() {
         let root = args.root.to_string_lossy().into_owned();
-        inputs.push(Input { kind: Some(InputKind::Rootfs), value: root });
+        inputs.push(Input { kind: Some(InputKind::Rootfs), value: root, bytes: None });
     }
     if args.store.trim_matches('/').is_empty() {
         return Err(Failure::usage("the store cannot be the root itself")

@@ -1,7 +1,8 @@
 //! `list`: what would be embedded, and which file asks for it.
 
-use super::args::{PlatformArgs, inputs, warn_of_unusable};
+use super::args::{PlatformArgs, RegistryArgs, inputs, warn_of_unusable};
 use super::printer::Printer;
+use super::release::read_inputs;
 use crate::model::{Component, Failure, Invalid, Origin, Pull, Reference, Release};
 use anyhow::Result;
 use serde::Serialize;
@@ -18,6 +19,9 @@ pub struct Args {
     why: Option<String>,
     #[command(flatten)]
     platforms: PlatformArgs,
+    /// For releases in registries.
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 /// What `list --format json` prints.
@@ -83,8 +87,11 @@ impl From<Release> for ListReport {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, printer: &Printer) -> Result<()> {
-    let (mut release, _) = args.platforms.discover(&inputs(&args.inputs))?;
+pub async fn run(args: &Args, printer: &Printer) -> Result<()> {
+    let connect = async || args.registry.connect(printer).await;
+    let (inputs, platforms) = (inputs(&args.inputs), args.platforms.chosen());
+    let inputs = args.registry.deadline().keep(read_inputs(&inputs, &platforms, connect)).await?;
+    let (mut release, _) = args.platforms.discover(&inputs)?;
     if let Some(wanted) = &args.why {
         release.retain(|text| answers(wanted, text));
         if release.components.is_empty() && release.invalid.is_empty() {

@@ -16,9 +16,12 @@ mod interrupt;
 mod list;
 mod mirror;
 mod output;
+mod output_file;
 mod plan;
 mod printer;
+mod prune_release;
 mod push;
+mod release;
 mod report;
 mod serve;
 mod size;
@@ -32,6 +35,7 @@ use std::process::ExitCode;
 
 pub use list::ListReport;
 pub use plan::PlanReport;
+pub use prune_release::PruneOutput;
 pub use push::PushOutput;
 
 /// Embed container images in a bootc image: indexes byte for byte, native layers only, every blob once.
@@ -56,7 +60,7 @@ fn after_help() -> String {
 
 const INPUTS: &str = "\
 Inputs are told apart by what they are; force one with KIND:PATH, where KIND is rpm, release-info,
-rootfs, manifests, quadlets, image-references, list, blueprint, image or lock.";
+rootfs, manifests, quadlets, image-references, release, list, blueprint, image or lock.";
 
 const ENVIRONMENT: &str = "\
 Environment: REGISTRY_AUTH_FILE (credentials), SOURCE_DATE_EPOCH (times of written files),
@@ -98,6 +102,8 @@ enum Verb {
     Explain(explain::Args),
     /// Push a set to a registry, and prove what it serves.
     Push(push::Args),
+    /// Build a release of OpenShift that carries only some architectures, push it, and prove what the registry serves.
+    PruneRelease(prune_release::Args),
     /// Serve a store or an OCI layout as a read-only registry.
     Serve(serve::Args),
 }
@@ -131,13 +137,14 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
     let work = async {
         match cli.verb {
             Verb::Embed(args) => embed::run(args, &printer).await,
-            Verb::List(args) => list::run(&args, &printer),
+            Verb::List(args) => list::run(&args, &printer).await,
             Verb::Plan(args) => plan::run(args, &printer).await,
             Verb::Fetch(args) => fetch::run(args, &printer).await,
             Verb::Emit(args) => emit::run(&args, &printer).await,
             Verb::Validate(args) => validate::run(args, &printer).await,
             Verb::Explain(args) => explain::run(&args, &printer),
             Verb::Push(args) => Box::pin(push::run(args, &printer)).await,
+            Verb::PruneRelease(args) => Box::pin(prune_release::run(args, &printer)).await,
             Verb::Serve(args) => serve::run(&args, &printer).await,
         }
     };

@@ -3,6 +3,7 @@
 use super::args::{SetArgs, inputs, read_lock};
 #[cfg(feature = "openshift")]
 use super::image_stream::{ImageStreamArgs, Pushed, import};
+use super::output_file::begin;
 use super::printer::Printer;
 use super::size::{count, images, show};
 #[cfg(feature = "openshift")]
@@ -197,7 +198,7 @@ async fn send(
 ) -> Result<PushReport> {
     let registry = &args.set.registry;
     if !args.skip_lint {
-        push::check(&work, &manifests)?;
+        push::check(&work, &manifests).map_err(|e| e.hint("or leave it out; `--skip-lint` pushes it all the same"))?;
     }
     let push = Push {
         work,
@@ -212,14 +213,6 @@ async fn send(
         progress: Arc::new(printer.clone()),
     };
     push.run().await
-}
-
-/// Begins a file that gets its name when it is whole.
-fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    let file = tempfile::Builder::new().prefix(".aliases").permissions(mode).tempfile_in(folder);
-    file.with_context(|| format!("writing `{}`", path.display()))
 }
 
 /// The inputs, and where repositories go.

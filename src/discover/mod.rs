@@ -52,10 +52,12 @@ pub enum Kind {
     Manifests,
     /// Quadlets: a unit, or a folder of them.
     Quadlets,
+    /// An OpenShift release, of which who calls has read the image-references.
+    Release,
 }
 
 /// The words that force a kind, as in `rpm:FILE`.
-const KINDS: [(&str, Kind); 10] = [
+const KINDS: [(&str, Kind); 11] = [
     ("rpm", Kind::Rpm),
     ("release-info", Kind::ReleaseInfo),
     ("rootfs", Kind::Rootfs),
@@ -66,6 +68,7 @@ const KINDS: [(&str, Kind); 10] = [
     ("lock", Kind::Lock),
     ("manifests", Kind::Manifests),
     ("quadlets", Kind::Quadlets),
+    ("release", Kind::Release),
 ];
 
 /// The architectures that names of files may have, as RPM writes them.
@@ -78,6 +81,8 @@ pub struct Input {
     pub kind: Option<Kind>,
     /// A path, `-` for standard input, or a reference.
     pub value: String,
+    /// What was read already, of what is no file.
+    pub bytes: Option<Vec<u8>>,
 }
 
 impl Input {
@@ -85,12 +90,12 @@ impl Input {
     /// containers write that a reference is one.
     pub fn parse(text: &str) -> Self {
         if let Some(reference) = text.strip_prefix("docker://") {
-            return Self { kind: Some(Kind::Image), value: reference.to_owned() };
+            return Self { kind: Some(Kind::Image), value: reference.to_owned(), bytes: None };
         }
         let known = |word: &str| KINDS.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind);
         match text.split_once(':').map(|(word, value)| (known(word), value)) {
-            Some((Some(kind), value)) => Self { kind: Some(kind), value: value.to_owned() },
-            _ => Self { kind: None, value: text.to_owned() },
+            Some((Some(kind), value)) => Self { kind: Some(kind), value: value.to_owned(), bytes: None },
+            _ => Self { kind: None, value: text.to_owned(), bytes: None },
         }
     }
 }
@@ -139,6 +144,12 @@ fn discover_one(input: &Input, platforms: &Platforms) -> Result<Release> {
     };
     match kind {
         Kind::Image => image(input),
+        Kind::Release => match &input.bytes {
+            Some(bytes) => image_references::discover(value, bytes),
+            None => Err(Failure::usage("a release is not read here")
+                .hint("`list`, `plan`, `fetch` and `embed` read releases")
+                .into()),
+        },
         Kind::Rootfs => rootfs::discover(path, platforms),
         Kind::ReleaseInfo if path.is_dir() => release_info::discover_dir(path, platforms),
         Kind::Manifests if path.is_dir() => folders::manifests(path, platforms),
@@ -189,7 +200,9 @@ fn parse(kind: Kind, path: &str, bytes: &[u8], platforms: &Platforms) -> Result<
             .hint("choose the platform with `--platform`, or name the file of the other architecture")
             .into()),
         Kind::Rpm => Err(Failure::usage("an RPM is not read from standard input").hint("name the file").into()),
-        Kind::Rootfs | Kind::Image | Kind::Quadlets => Err(Failure::usage("this kind of input is not a file").into()),
+        Kind::Rootfs | Kind::Image | Kind::Quadlets | Kind::Release => {
+            Err(Failure::usage("this kind of input is not a file").into())
+        }
     }
 }
 
@@ -335,8 +348,8 @@ mod tests {
     #[test]
     fn inputs_are_kinds_or_values() {
         let input = |text: &str| Input::parse(text);
-        assert_eq!(input("rpm:a.rpm"), Input { kind: Some(Kind::Rpm), value: "a.rpm".into() });
-        assert_eq!(input("quay.io:443/a/b:v1"), Input { kind: None, value: "quay.io:443/a/b:v1".into() });
+        assert_eq!(input("rpm:a.rpm"), Input { kind: Some(Kind::Rpm), value: "a.rpm".into(), bytes: None });
+        assert_eq!(input("quay.io:443/a/b:v1"), Input { kind: None, value: "quay.io:443/a/b:v1".into(), bytes: None });
         assert_eq!(input("image:quay.io/a/b:v1").value, "quay.io/a/b:v1");
     }
 }

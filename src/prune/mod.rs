@@ -30,4 +30,4 @@ pub use image_references::ImageReferences;
 pub use payload::{Compression, NewLayer, Payload};
 pub use release::{Component, Content, ReleaseImage, release_entries};
 pub use report::{NewRelease, PruneReport, RebuiltImage};
-pub use rewrite::{Rewrite, Rewritten};
+pub use rewrite::{Foreign, Rewrite, Rewritten};

@@ -237,7 +237,8 @@ fn notes(outcomes: &[Outcome], new: NewRelease<'_>) -> Vec<String> {
             SIGNED_SCOPES[1..].join("`, `")
         ));
     }
-    let pruned = outcomes.iter().filter(|outcome| outcome.pruned.is_some()).count();
+    let pruned = outcomes.iter().filter_map(|outcome| Some(outcome.pruned.as_ref()?.digest()));
+    let pruned = pruned.collect::<BTreeSet<_>>().len();
     if pruned > 0 {
         notes.push(format!(
             "{pruned} pruned indexes have new digests, which nobody has signed; signatures of the instances in them hold. \

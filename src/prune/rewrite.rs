@@ -72,9 +72,12 @@ impl Rewrite {
         })?;
         let mut own = Table::default();
         self.known.iter().chain(self.pullspecs.values()).for_each(|reference| own.insert(reference.as_str(), ""));
-        let mut foreign = Vec::new();
+        let (mut foreign, repositories) = (Vec::new(), self.repositories());
         for (file, content) in payload.files() {
             check(&table, file, content)?;
+            // What the source says of itself is no image of the release.
+            let source = if file == IMAGE_REFERENCES { self.source.as_str() } else { "" };
+            check_spellings(&repositories, file, content, source)?;
             let others = self::foreign(&own, content).into_iter().filter(|reference| *reference != self.source);
             foreign.extend(others.map(|reference| Foreign { file: file.to_owned(), reference }));
         }
@@ -97,6 +100,16 @@ impl Rewrite {
         Ok(stream.print())
     }
 
+    /// By the digits of its digest, the repositories of what must not remain.
+    fn repositories(&self) -> HashMap<Vec<u8>, Vec<String>> {
+        let mut all: HashMap<Vec<u8>, Vec<String>> = HashMap::new();
+        for (old, new) in self.pullspecs.iter().filter(|(old, new)| old != new) {
+            let Some(digest) = old.digest().filter(|_| old.repository() != new.repository()) else { continue };
+            all.entry(digest.hex().as_bytes().to_vec()).or_default().push(old.repository().to_string());
+        }
+        all
+    }
+
     fn table(&self) -> Result<Table> {
         let mut table = Table::default();
         for (old, new) in self.pullspecs.iter().filter(|(old, new)| old != new) {
@@ -115,6 +128,35 @@ fn check(table: &Table, file: &str, content: &[u8]) -> Result<()> {
         let Some((old, _)) = table.ending(content, end) else { continue };
         if !is_longer(content, end - old.len()) {
             return Err(Failure::check(format!("`{file}` still has `{old}`, with something around it"))
+                .hint("the release names an image in a form that this program does not know")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// An old image must not remain in another spelling either: with a tag beside its digest, with slashes as JSON may
+/// escape them, behind text that could be a name but is none.
+fn check_spellings(old: &HashMap<Vec<u8>, Vec<String>>, file: &str, content: &[u8], own: &str) -> Result<()> {
+    for end in digests(content) {
+        let Some(repositories) = old.get(&content[end - DIGITS..end]) else { continue };
+        let name_end = end - DIGITS - ALGORITHM.len();
+        let spelled = |byte: &&u8| in_name(**byte) || b":\\".contains(byte);
+        let length = content[..name_end].iter().rev().take(MAX_SHOWN).take_while(spelled).count();
+        let name = String::from_utf8_lossy(&content[name_end - length..name_end]).replace('\\', "");
+        let untagged = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => name,
+            _ => name.as_str(),
+        };
+        let is_own = !own.is_empty() && content[..end].ends_with(own.as_bytes());
+        let left = repositories.iter().find(|repository| {
+            let before = untagged.strip_suffix(repository.as_str());
+            // Below a path, or in a domain, it is another name.
+            before.is_some_and(|before| !before.ends_with(['/', '.']) || before.ends_with("://"))
+        });
+        if let (false, Some(left)) = (is_own, left) {
+            let digest = String::from_utf8_lossy(&content[name_end..end]);
+            return Err(Failure::check(format!("`{file}` still names an image of `{left}` ({digest}), as `{name}`"))
                 .hint("the release names an image in a form that this program does not know")
                 .into());
         }
@@ -186,7 +228,17 @@ fn in_name(byte: u8) -> bool {
 /// Whether what begins here is the end of a longer name. A transport before it (`docker://`) makes no longer name.
 fn is_longer(content: &[u8], start: usize) -> bool {
     let before = &content[..start];
-    before.last().is_some_and(|byte| in_name(*byte)) && !before.ends_with(b"://")
+    before.last().is_some_and(|byte| in_name(*byte)) && !before.ends_with(b"://") && !is_escape(before)
+}
+
+/// Whether a text ends with what stands for a byte that is in no name: an escape of JSON and YAML (`\n`, `\u003c`), or
+/// the default of a shell's variable (`${IMAGE:-`).
+fn is_escape(before: &[u8]) -> bool {
+    let letters = |text: &[u8], letters: &[u8]| matches!(text, [.., b'\\', letter] if letters.contains(letter));
+    let is_unicode = before.len() >= 6
+        && before[before.len() - 6..].starts_with(b"\\u")
+        && before[before.len() - 4..].iter().all(u8::is_ascii_hexdigit);
+    letters(before, b"nrtbf") || is_unicode || before.ends_with(b":-")
 }
 
 /// Whether a reference may begin here. A colon stands before one where a transport does
@@ -198,7 +250,9 @@ fn starts(content: &[u8], start: usize) -> bool {
 /// Whether a reference may end here, behind the digits of its digest. The stop of a sentence may follow.
 fn ends(content: &[u8], end: usize) -> bool {
     match content.get(end) {
-        Some(b'.') => content.get(end + 1).is_none_or(|byte| !in_name(*byte)),
+        Some(b'.') => content.get(end + 1).is_none_or(|byte| *byte == b'.' || !in_name(*byte)),
+        // A key of YAML.
+        Some(b':') => content.get(end + 1).is_none_or(u8::is_ascii_whitespace),
         Some(byte) => !in_name(*byte) && !b":@".contains(byte),
         None => true,
     }

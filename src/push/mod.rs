@@ -189,7 +189,7 @@ pub async fn manifests(plan: &Plan, source: &dyn Registry, jobs: usize) -> Resul
 
 /// Fails where a registry should refuse something, before it, or worse, takes it.
 #[expect(clippy::implicit_hasher, reason = "the one map there is")]
-pub fn check(work: &Work, manifests: &HashMap<Digest, RawManifest>) -> Result<()> {
+pub fn check(work: &Work, manifests: &HashMap<Digest, RawManifest>) -> Result<(), Failure> {
     let known = |digest: &Digest| {
         let raw = manifests.get(digest).or_else(|| work.pruned.get(digest))?;
         Some(raw.descriptor())
@@ -206,6 +206,5 @@ pub fn check(work: &Work, manifests: &HashMap<Digest, RawManifest>) -> Result<()
     let Some(first) = faults.first() else { return Ok(()) };
     let more = if faults.len() > 1 { format!("; {} faults in all", faults.len()) } else { String::new() };
     Err(Failure::check(format!("what strict registries refuse and others serve as nonsense: {first}{more}"))
-        .hint("have the image built anew, or leave it out; `--skip-lint` pushes it all the same")
-        .into())
+        .hint("have the image built anew"))
 }

@@ -436,9 +436,14 @@ pub trait Registry: Send + Sync {
 
     /// A small blob, checked, in memory.
     async fn small_blob(&self, image: &PinnedReference, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        self.whole_blob(image, blob, MAX_MANIFEST_SIZE).await
+    }
+
+    /// A blob of at most so many bytes, checked, in memory.
+    async fn whole_blob(&self, image: &PinnedReference, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
         let object = || format!("{}@{}", image.repository, blob.digest);
-        if blob.size > MAX_MANIFEST_SIZE {
-            return Err(Error::TooLarge { object: object(), limit: MAX_MANIFEST_SIZE });
+        if blob.size > limit {
+            return Err(Error::TooLarge { object: object(), limit });
         }
         let (mut stream, mut hasher, mut bytes) = (self.blob(image, blob, 0).await?, Hasher::default(), Vec::new());
         while let Some(chunk) = stream.next().await {

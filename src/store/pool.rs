@@ -36,6 +36,12 @@ impl Pool {
         Ok(open(&parent, Path::new("sha256"))?.map(|dir| Self { parent, dir, mtime: 0 }))
     }
 
+    /// A folder that has blobs under their hex digests itself, as `dir:` has them, to read from it.
+    pub fn flat(dir: Dir) -> Result<Self, Error> {
+        let parent = dir.try_clone().map_err(io_error("opening", "."))?;
+        Ok(Self { parent, dir, mtime: 0 })
+    }
+
     /// Whether the blob is there. Files appear only after their digest was checked, so name and size tell.
     pub fn has(&self, blob: &Descriptor) -> Result<bool, Error> {
         match self.dir.symlink_metadata(blob.digest.hex()) {

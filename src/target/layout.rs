@@ -93,6 +93,11 @@ impl Layout {
         Ok(Self { files: Files::Archive(Archive::open(&name.path)?), reference: name.reference.clone() })
     }
 
+    /// The digest of the index or manifest that the name stands for.
+    pub fn digest(&self) -> Result<Digest, Error> {
+        Ok(self.top()?.digest().clone())
+    }
+
     fn top(&self) -> Result<RawManifest, Error> {
         let none = |what: &str| Error::NoImage {
             message: format!("this is no OCI layout: it has no `{what}`"),

@@ -72,7 +72,8 @@ impl Target {
 }
 
 impl LayoutName {
-    fn parse(text: &str) -> Self {
+    /// Reads `DIR[:REF]`.
+    pub fn parse(text: &str) -> Self {
         let (path, reference) = split_reference(text);
         Self { path, reference }
     }

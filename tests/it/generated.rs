@@ -3,7 +3,7 @@
 
 use crate::support::fixture::{Compression, Format, Image, Index, Layer, Repository, Spelling};
 use crate::support::memory::MemoryRegistry;
-use bootc_embed::cli::{ListReport, PlanReport, PushOutput, command};
+use bootc_embed::cli::{ListReport, PlanReport, PruneOutput, PushOutput, command};
 use bootc_embed::discover::{Input, discover};
 use bootc_embed::emit::{Content, Kind, Known, Templates, emit};
 use bootc_embed::model::plan::AliasMap;
@@ -81,6 +81,7 @@ fn json_schemas() {
         ("digest-aliases.schema.json", schema_for!(AliasMap)),
         ("list.schema.json", schema_for!(ListReport)),
         ("plan.schema.json", schema_for!(PlanReport)),
+        ("prune-release.schema.json", schema_for!(PruneOutput)),
         ("push.schema.json", schema_for!(PushOutput)),
         ("validate.schema.json", schema_for!(Report)),
         ("explain.schema.json", schema_for!(Explanation)),

@@ -8,8 +8,9 @@ use super::attempts::Attempts;
 use super::failure::{Failed, chain, other_host};
 use super::pace::Pace;
 use crate::model::Descriptor;
-use crate::registry::Error;
+use crate::registry::{BlobStream, Error};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Response, StatusCode};
 use std::sync::Arc;
@@ -37,6 +38,12 @@ impl Body {
         let pace = Pace::new(inner.options.stall);
         let (blob, began) = (blob.clone(), offset);
         Self { inner, attempts, blob, offset, began, skip: 0, answer: None, ranges: true, pace }
+    }
+
+    /// The blob, chunk after chunk.
+    pub fn into_stream(self) -> BlobStream {
+        let next = |mut body: Self| async move { Ok(body.next().await?.map(|chunk| (chunk, body))) };
+        futures_util::stream::try_unfold(self, next).boxed()
     }
 
     /// The next bytes; `None` at the end of the blob.

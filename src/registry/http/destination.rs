@@ -6,11 +6,12 @@
 use super::access::Scope;
 use super::ask::{Answered, Ask, Place};
 use super::attempts::Source;
+use super::body::Body;
 use super::failure::{Again, Failed, MAX_ERROR_BODY, full_text, one_line, other_host, read_capped};
 use super::{Http, Inner};
 use crate::model::manifest::{ACCEPTED, MAX_MANIFEST_SIZE};
-use crate::model::{Digest, Progress, RawManifest, Repository};
-use crate::registry::{At, Error, Options};
+use crate::model::{Descriptor, Digest, PinnedReference, Progress, RawManifest, Repository};
+use crate::registry::{Answer, At, BlobStream, Error, Options, Registry};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
@@ -195,6 +196,21 @@ impl Destination {
             };
             attempts.failed(failed).await?;
         }
+    }
+}
+
+/// Who reads from here asks this registry and no other.
+#[async_trait::async_trait]
+impl Registry for Destination {
+    async fn manifest_bytes(&self, repository: &Repository, at: At<'_>) -> Result<Answer, Error> {
+        let (object, detail) = (at.of(repository), "404".to_owned());
+        let served = self.read(repository, at).await?.ok_or(Error::NotFound { object, detail })?;
+        Ok(Answer { bytes: served.bytes, content_type: served.content_type })
+    }
+
+    async fn blob(&self, image: &PinnedReference, blob: &Descriptor, from: u64) -> Result<BlobStream, Error> {
+        let attempts = self.inner.attempts(vec![self.source(&image.repository)?]);
+        Ok(Body::new(self.inner.clone(), attempts, blob, from).into_stream())
     }
 }
 

@@ -38,7 +38,6 @@ use attempts::{Attempts, Notes, Patience, Source};
 use body::Body;
 use endpoint::Endpoint;
 use failure::{Failed, read_capped};
-use futures_util::StreamExt as _;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, RANGE};
 use reqwest::{Client, Method, Response, StatusCode};
 use std::collections::{BTreeSet, HashMap};
@@ -268,9 +267,7 @@ impl Registry for Http {
         if from == 0 {
             lock(&self.inner.servers).remove(&blob.digest);
         }
-        let body = Body::new(self.inner.clone(), attempts, blob, from);
-        let next = |mut body: Body| async move { Ok(body.next().await?.map(|chunk| (chunk, body))) };
-        Ok(futures_util::stream::try_unfold(body, next).boxed())
+        Ok(Body::new(self.inner.clone(), attempts, blob, from).into_stream())
     }
 
     async fn tag_beside(&self, image: &PinnedReference, tag: &str) -> Result<Option<Answer>, Error> {

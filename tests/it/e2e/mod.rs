@@ -19,6 +19,7 @@ mod mirrored;
 mod names;
 mod progress;
 mod push;
+mod release;
 mod serve;
 mod set;
 mod signatures;
