@@ -9,7 +9,8 @@ use crate::model::{
     Repository,
 };
 use crate::prune::{
-    Choice, Content, NewRelease, Outcome, PruneReport, RebuiltImage, ReleaseImage, Rewrite, new_image, new_index,
+    Choice, Component, Content, NewRelease, Outcome, PruneReport, RebuiltImage, ReleaseImage, Rewrite, new_image,
+    new_index,
 };
 use crate::push::{self, Image, Shape, Work};
 use crate::registry::{At, Registry};
@@ -99,14 +100,15 @@ async fn indexes(
     jobs: usize,
     printer: &Printer,
 ) -> Result<BTreeMap<Digest, RawManifest>> {
-    let wanted: BTreeMap<&Digest, &Repository> =
-        content.components.iter().map(|component| (&component.digest, component.pullspec.repository())).collect();
+    let wanted: BTreeMap<&Digest, &Component> =
+        content.components.iter().map(|component| (&component.digest, component)).collect();
     let progress: &dyn Progress = printer;
     progress.start("Reading components", wanted.len() as u64, false);
-    let read = stream::iter(wanted).map(|(digest, repository)| async move {
-        let raw = registry.manifest(repository, At::Digest(digest)).await;
+    let read = stream::iter(wanted).map(|(digest, component)| async move {
+        let Component { name, pullspec, .. } = component;
+        let raw = registry.manifest(pullspec.repository(), At::Digest(digest)).await;
         progress.advance(1);
-        Ok::<_, anyhow::Error>((digest.clone(), raw.with_context(|| format!("reading `{repository}@{digest}`"))?))
+        Ok::<_, anyhow::Error>((digest.clone(), raw.with_context(|| format!("reading component `{name}`"))?))
     });
     let read = read.buffer_unordered(jobs * 2).try_collect().await?;
     progress.finish();

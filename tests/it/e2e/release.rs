@@ -363,4 +363,8 @@ fn what_cannot_be_pruned_is_told() {
     rig.prune(&rig.from(), &guarded, &["--platform=linux/amd64"]).fails_with(3).says("--authfile");
     let one = rig.release_image();
     rig.prune(&one, &mirror, &["--platform=linux/amd64"]).fails_with(1).says("name the index of the release as FROM");
+    // A component that the registry has lost.
+    let lost = rig.pullspec("cli");
+    rig.registry.remove_manifest(COMPONENTS, lost.split_once('@').expect("a digest").1);
+    rig.prune(&rig.from(), &mirror, &["--platform=linux/amd64"]).fails_with(3).says("reading component `cli`");
 }

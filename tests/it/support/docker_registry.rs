@@ -176,6 +176,16 @@ impl DockerRegistry {
         })
     }
 
+    /// Takes a manifest out of a repository.
+    ///
+    /// # Panics
+    /// If it was not there.
+    pub fn remove_manifest(&self, repository: &str, digest: &str) {
+        let request = self.request(Method::DELETE, &format!("/v2/{repository}/manifests/{digest}"));
+        let removed = self.runtime.block_on(self.send(request));
+        assert_eq!(removed.status(), StatusCode::ACCEPTED, "removing {digest} from {repository}");
+    }
+
     /// Takes a blob out of a repository.
     ///
     /// # Panics
