@@ -346,7 +346,9 @@ fn what_cannot_be_pruned_is_told() {
         assert!(finished.output.is_empty(), "an error is no data\n{finished}");
     }
     assert!(writes(&mirror.requests()).is_empty());
+    let own = rig.from();
     for (to, components, says) in [
+        (own.as_str(), "r.example/y", "is the release that is pruned"),
         ("r.example/x", "r.example/y", "has no tag"),
         (
             "r.example/x@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -363,8 +365,28 @@ fn what_cannot_be_pruned_is_told() {
     rig.prune(&rig.from(), &guarded, &["--platform=linux/amd64"]).fails_with(3).says("--authfile");
     let one = rig.release_image();
     rig.prune(&one, &mirror, &["--platform=linux/amd64"]).fails_with(1).says("name the index of the release as FROM");
+    rig.prune(&one, &mirror, &["--platform=linux/amd64", "--platform=linux/arm64"])
+        .fails_with(2)
+        .says("and nothing else");
+    let nowhere = ["--platform=linux/amd64", "--report=none/report.json"];
+    rig.prune(&rig.from(), &mirror, &nowhere).fails_with(3).says("writing `none/report.json`");
+    assert!(writes(&mirror.requests()).is_empty());
     // A component that the registry has lost.
     let lost = rig.pullspec("cli");
     rig.registry.remove_manifest(COMPONENTS, lost.split_once('@').expect("a digest").1);
     rig.prune(&rig.from(), &mirror, &["--platform=linux/amd64"]).fails_with(3).says("reading component `cli`");
+}
+
+/// What was pushed is read from where it was pushed to, whatever mirrors of that there are.
+#[test]
+fn mirrors_of_the_destination_are_not_asked() {
+    let (rig, to, stale) = (Rig::new(Format::Docker), DockerRegistry::start(), DockerRegistry::start());
+    let conf = format!(
+        "[[registry]]\nlocation = \"{}\"\ninsecure = true\n[[registry.mirror]]\nlocation = \"{}\"\ninsecure = true\n",
+        to.host(),
+        stale.host()
+    );
+    fs::write(rig.workbench.path("registries.conf"), conf).expect("write registries.conf");
+    rig.prune(&rig.from(), &to, &["--platform=linux/amd64"]).success();
+    assert_eq!(stale.requests(), []);
 }
